@@ -1,0 +1,127 @@
+"""One question a file; the file's name is the audit's id.
+
+An audit is a module of this folder with a constant `audit`. Files are found by listing the folder and
+imported only when used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic
+
+from pydantic import ValidationError
+
+from repaudit.case import Case, EvaluationShape, P, Parameters
+from repaudit.errors import InvalidProfile, nearest
+
+if TYPE_CHECKING:
+    from repaudit.classifier import Capability, Classifier
+    from repaudit.evidence import Evidence
+    from repaudit.finding import Finding
+    from repaudit.images import ImageSet
+    from repaudit.progress import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """Everything of a case but the audit's own parameters."""
+
+    classifier: Classifier
+    images: ImageSet
+    evidence: Evidence
+    seed: int
+    shape: EvaluationShape
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit(Generic[P]):
+    """One question that can be asked of a classifier on labelled images."""
+
+    question: str
+    """In plain words, such as `How often is it right?`."""
+    version: int
+    """Rises when the same inputs give another number."""
+    needs: frozenset[Capability]
+    keys: tuple[str, ...]
+    """Patterns of every key it can yield (`*` stands for one segment): for `list metrics` and for gates."""
+    parameters: type[P]
+    run: Callable[[Case[P]], Iterable[Finding]]
+
+    def bind(self, name: str, raw: Mapping[str, object]) -> BoundAudit:
+        """Validates parameters as a profile gives them.
+
+        Raises:
+            InvalidProfile: an unknown parameter (with the nearest names) or a value of the wrong kind.
+        """
+        try:
+            resolved = self.parameters.model_validate(dict(raw))
+        except ValidationError as error:
+            raise _invalid_parameter(name, self.parameters, error) from None
+
+        def run(material: Material) -> Iterable[Finding]:
+            return self.run(
+                Case(
+                    classifier=material.classifier,
+                    images=material.images,
+                    evidence=material.evidence,
+                    parameters=resolved,
+                    seed=material.seed,
+                    shape=material.shape,
+                    progress=material.progress,
+                )
+            )
+
+        return BoundAudit(id=name, version=self.version, needs=self.needs, keys=self.keys, parameters=resolved, run=run)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundAudit:
+    """An audit with its parameters; what a scan runs."""
+
+    id: str
+    version: int
+    needs: frozenset[Capability]
+    keys: tuple[str, ...]
+    parameters: Parameters
+    run: Callable[[Material], Iterable[Finding]]
+
+
+def names() -> list[str]:
+    """Ids of all audits, without importing one."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+
+
+def bind(name: str, raw: Mapping[str, object]) -> BoundAudit:
+    """The audit called `name` with the parameters of a profile.
+
+    Raises:
+        InvalidProfile: there is no such audit, or a parameter does not fit.
+    """
+    known = names()
+    if name not in known:
+        near = nearest(name, known, 1)
+        raise InvalidProfile(
+            f"there is no audit `{name}`", remedy=f"--audits {near[0]}" if near else "repaudit list audits"
+        )
+    audit = import_module(f"repaudit.audits.{name}").audit
+    if not isinstance(audit, Audit):
+        raise TypeError(f"repaudit/audits/{name}.py must define `audit = Audit(…)`")
+    return audit.bind(name, raw)
+
+
+def _invalid_parameter(name: str, parameters: type[Parameters], error: ValidationError) -> InvalidProfile:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = nearest(where, parameters.model_fields, 1)
+        remedy = f"--set {name}.{near[0]}=…" if near else f"repaudit list audits {name}"
+        return InvalidProfile(f"audit `{name}` has no parameter `{where}`", remedy=remedy)
+    return InvalidProfile(
+        f"audit `{name}`: `{where}` cannot be {first['input']!r}",
+        detail=first["msg"],
+        remedy=f"repaudit list audits {name}",
+    )

@@ -1,0 +1,54 @@
+"""All that an audit may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from repaudit.randomness import generator
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from repaudit.classifier import Classifier
+    from repaudit.evidence import Evidence
+    from repaudit.images import ImageSet
+    from repaudit.progress import Progress
+
+
+class Parameters(BaseModel):
+    """Base of every audit's parameters: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+P = TypeVar("P", bound=Parameters)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationShape:
+    """How many rows the network is called with: a verdict must not depend on neighbours."""
+
+    rows: int
+    """Rows of every call, at least 8; short calls are padded."""
+    calls: int
+    """How many such calls the attack pool holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case(Generic[P]):
+    """One classifier on one set of images, with what one clean pass left."""
+
+    classifier: Classifier
+    images: ImageSet
+    evidence: Evidence
+    parameters: P
+    seed: int
+    shape: EvaluationShape
+    progress: Progress
+
+    def random(self, purpose: str) -> np.random.Generator:
+        """A generator of its own for each purpose: one audit's draws never move another's."""
+        return generator(self.seed, purpose)

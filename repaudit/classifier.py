@@ -1,0 +1,167 @@
+"""A pretrained classifier, split at its penultimate layer, taking pixels in [0, 1]."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import nn
+
+from repaudit.preprocessing import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+    from repaudit.preprocessing import Preprocess
+
+
+class Capability(StrEnum):
+    """What an audit may need from a classifier."""
+
+    FEATURES = "features"
+    LINEAR_HEAD = "linear_head"
+    GRADIENTS = "gradients"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadCard:
+    """How the classifier was split, or why it could not be."""
+
+    kind: str
+    """`linear`, `averaged linear`, `1x1 convolution` or `none`."""
+    modules: tuple[str, ...] = ()
+    """Names of the layers whose input is the feature."""
+    feature_width: int | None = None
+    proof_error: float | None = None
+    """max |f W.T + b − logits| / max |logits| on the proof batch."""
+    reason: str | None = None
+    """Why there is no linear head."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """Where a classifier comes from: all that its numbers depend on."""
+
+    ref: str
+    resolved: str
+    """What the reference resolved to, such as `timm:resnet50.a1_in1k`."""
+    source: str
+    architecture: str
+    arguments: Mapping[str, str | int | float | bool]
+    """Keyword arguments of the architecture."""
+    weights_sha256: str
+    """Over names, dtypes, shapes and bytes of the loaded state, whatever file it came from."""
+    files: Mapping[str, str]
+    """sha256 of each file read (weights, `py:` source) by file name."""
+    preprocess: Preprocess
+    params_count: int
+    classes_count: int
+    class_ids: tuple[str, ...] | None
+    """Stable names of the classes in the model's order (ImageNet: wnids), where known."""
+    head: HeadCard
+    notes: tuple[str, ...] = ()
+    """Remarks of the loading: which nested key was used, what was stripped."""
+
+
+@dataclass(slots=True)
+class Work:
+    """Rows that went through the network: the honest cost of an audit."""
+
+    forward_rows: int = 0
+    backward_rows: int = 0
+
+
+class Head(Protocol):
+    """The proved affine last step: `features @ weight.T + bias == logits`."""
+
+    weight: torch.Tensor
+    """(c, d) float32."""
+    bias: torch.Tensor
+    """(c,) float32, zeros where the layer has none."""
+
+    def collect(self) -> torch.Tensor:
+        """(b, d): the features of the forward pass that just ran; may be taken once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What one forward pass gives."""
+
+    logits: torch.Tensor
+    """(b, c)."""
+    features: torch.Tensor | None
+    """(b, d), or None without a linear head."""
+
+
+@dataclass
+class Classifier:
+    """Backbone + linear head + normalisation; eval mode, frozen.
+
+    Built by `repaudit.sources`, which proves the head on one batch before anybody sees it.
+    """
+
+    network: nn.Module
+    """Takes normalised images, returns logits (b, c)."""
+    card: Card
+    split: Head | None
+    device: torch.device
+    capabilities: frozenset[Capability]
+    work: Work = field(default_factory=Work)
+
+    def __post_init__(self) -> None:
+        preprocess = self.card.preprocess
+        shape = (1, preprocess.channels, 1, 1)
+        self._mean = torch.tensor(preprocess.mean, dtype=torch.float32, device=self.device).reshape(shape)
+        self._std = torch.tensor(preprocess.std, dtype=torch.float32, device=self.device).reshape(shape)
+        self.network.to(self.device).eval().requires_grad_(False)
+
+    def forward(self, images: torch.Tensor, dtype: torch.dtype = torch.float32) -> Output:
+        """Logits and features of one batch in one pass.
+
+        Args:
+            images: (b, c, h, w) float32 in [0, 1] on `device`; gradients flow back to them.
+            dtype: float32, or bfloat16 for autocast.
+        """
+        self.work.forward_rows += len(images)
+        normalised = (images - self._mean) / self._std
+        if self.card.preprocess.layout is Layout.NHWC:
+            normalised = normalised.permute(0, 2, 3, 1)
+        with self._precision(dtype):
+            logits: torch.Tensor = self.network(normalised)
+        features = None if self.split is None else self.split.collect().float()
+        return Output(logits.float(), features)
+
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        """(b, c) logits of (b, c, h, w) pixels."""
+        return self.forward(images).logits
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """(b, d) penultimate features of (b, c, h, w) pixels.
+
+        Raises:
+            ValueError: the classifier has no linear head.
+        """
+        features = self.forward(images).features
+        if features is None:
+            raise ValueError(f"no linear head: {self.card.head.reason}")
+        return features
+
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        """(b, c) logits of (b, d) features.
+
+        Raises:
+            ValueError: the classifier has no linear head.
+        """
+        if self.split is None:
+            raise ValueError(f"no linear head: {self.card.head.reason}")
+        return features @ self.split.weight.T + self.split.bias
+
+    def _precision(self, dtype: torch.dtype) -> AbstractContextManager[object]:
+        if dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=dtype)

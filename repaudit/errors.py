@@ -1,0 +1,97 @@
+"""Every way in which repaudit refuses or gives up.
+
+    RepauditError                 has a problem, a detail and a remedy
+    ├── UsageError          (2)   the command, profile, model or data must change; nothing was measured
+    │   ├── InvalidModel          a model reference, checkpoint or architecture
+    │   ├── InvalidData           a data reference, a label mapping, an image
+    │   ├── InvalidProfile        a profile, a gate, an audit's parameter
+    │   ├── InvalidOutput         a place where nothing can be written
+    │   └── InvalidReport         a saved report that is truncated, foreign or of a newer major version
+    ├── UnfinishedError     (3)   started, could not finish; what was measured is kept
+    └── Interrupted   (130/143)   somebody stopped it; the same command continues
+
+Functions of `repaudit.metrics` raise plain `ValueError`: they know arrays, not users.
+"""
+
+from __future__ import annotations
+
+import signal
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class RepauditError(Exception):
+    """Something a person must know: what is wrong, why, and what mends it."""
+
+    exit_status: ClassVar[int] = 3
+
+    def __init__(self, problem: str, *, detail: str = "", remedy: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        """What is wrong, with the value seen."""
+        self.detail = detail
+        """Why, as many lines as it needs."""
+        self.remedy = remedy
+        """The command (or the edit) that mends it."""
+
+    def render(self) -> str:
+        """The three-part message as it is printed on stderr."""
+        lines = [f"repaudit: {self.problem}"]
+        lines += [f"  {line}" for line in self.detail.splitlines()]
+        if self.remedy:
+            lines.append(f"  try: {self.remedy}")
+        return "\n".join(lines)
+
+
+class UsageError(RepauditError):
+    """The command must change; nothing was measured."""
+
+    exit_status = 2
+
+
+class InvalidModel(UsageError):
+    """A model reference, checkpoint, architecture or preprocessing that cannot be used."""
+
+
+class InvalidData(UsageError):
+    """A data reference, label mapping or image that cannot be used."""
+
+
+class InvalidProfile(UsageError):
+    """A profile, gate or audit parameter that makes no sense."""
+
+
+class InvalidOutput(UsageError):
+    """An output path that cannot be written."""
+
+
+class InvalidReport(UsageError):
+    """A saved report that cannot be read."""
+
+
+class UnfinishedError(RepauditError):
+    """The work started and could not finish; a partial report was written."""
+
+    exit_status = 3
+
+
+class Interrupted(RepauditError):
+    """A signal stopped the work; what was done is kept."""
+
+    def __init__(self, signal_number: int) -> None:
+        name = signal.Signals(signal_number).name
+        super().__init__(f"interrupted ({name})", remedy="the same command again; it continues where it stopped")
+        self.signal_number = signal_number
+
+    @property
+    def status(self) -> int:
+        """128 + the signal's number, as shells report it: 130 for SIGINT, 143 for SIGTERM."""
+        return 128 + self.signal_number
+
+
+def nearest(asked: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """The known names most like `asked`, best first; empty when none is near."""
+    return get_close_matches(asked, list(known), n=count, cutoff=0.5)

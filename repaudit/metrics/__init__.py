@@ -1,0 +1,1 @@
+"""Pure numpy: arrays in, numbers out. No device, no files, no user."""

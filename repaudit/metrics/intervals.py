@@ -1,0 +1,177 @@
+"""Sampling intervals, and what a one-sided bound at another level needs.
+
+They cover the drawing of the images only, not the weakness of an attack. One method per kind of
+quantity (DEFINITIONS: Wilson for proportions, Student's t for means, Fisher's z for correlations,
+the basic bootstrap for binned calibration errors).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+QUANTILES = 199
+"""Replicate quantiles kept in a state: at 1/200, 2/200, …, 199/200."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A proportion: `successes` of `trials`."""
+
+    successes: int
+    trials: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean of `n` values with standard deviation `sd` (n − 1 in the denominator)."""
+
+    mean: float
+    sd: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """A correlation on Fisher's z scale."""
+
+    z: float
+    standard_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Replicates:
+    """A point estimate and 199 quantiles of its bootstrap replicates."""
+
+    point: float
+    quantiles: tuple[float, ...]
+    floor: float | None
+    """The smallest value that the quantity can take."""
+
+
+State: TypeAlias = Counts | Mean | Correlation | Replicates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A two-sided interval at `level`."""
+
+    level: float
+    low: float
+    high: float
+    method: str
+    state: State
+
+
+def bound(state: State, level: float, side: Literal["lower", "upper"]) -> float:
+    """The one-sided bound: with probability `level` the truth lies on its inner side.
+
+    Args:
+        state: what an interval keeps.
+        level: in (0, 1), such as .95.
+        side: `lower` for a value the truth exceeds, `upper` for one it stays below.
+    """
+    if not 0.5 < level < 1:
+        raise ValueError(f"a confidence level lies between 0.5 and 1; got {level}")
+    sign = 1.0 if side == "upper" else -1.0
+    match state:
+        case Counts(successes, trials):
+            return _wilson_bound(successes, trials, _normal_quantile(level), sign)
+        case Mean(mean, sd, n):
+            return mean + sign * _student_quantile(n - 1, level) * sd / math.sqrt(n)
+        case Correlation(z, standard_error):
+            return math.tanh(z + sign * _normal_quantile(level) * standard_error)
+        case Replicates(point, quantiles, floor):
+            at = 1 - level if side == "upper" else level
+            reflected = 2 * point - _quantile(quantiles, at)
+            return reflected if floor is None else max(reflected, floor)
+
+
+def two_sided(state: State, method: str, level: float = 0.95) -> Interval:
+    """The central interval at `level` that belongs to a state."""
+    one_sided = (1 + level) / 2
+    return Interval(
+        level=level,
+        low=bound(state, one_sided, "lower"),
+        high=bound(state, one_sided, "upper"),
+        method=method,
+        state=state,
+    )
+
+
+def wilson(successes: int, trials: int) -> Interval:
+    """95 % interval of a proportion (Wilson 1927)."""
+    if not 0 <= successes <= trials or trials == 0:
+        raise ValueError(f"{successes} successes of {trials} trials is no proportion")
+    return two_sided(Counts(int(successes), int(trials)), "wilson")
+
+
+def student(values: np.ndarray) -> Interval:
+    """95 % t interval of the mean of at least two values."""
+    if len(values) < 2:
+        raise ValueError("a t interval needs at least two values")
+    exact = np.asarray(values, dtype=np.float64)
+    return two_sided(Mean(float(exact.mean()), float(exact.std(ddof=1)), len(exact)), "student-t")
+
+
+def fisher_pearson(r: float, n: int) -> Interval:
+    """95 % interval of a Pearson correlation, standard error 1/√(n − 3) on the z scale."""
+    return two_sided(Correlation(_fisher_z(r), 1 / math.sqrt(_pairs(n) - 3)), "fisher-z")
+
+
+def fisher_spearman(r: float, n: int) -> Interval:
+    """95 % interval of a Spearman correlation, standard error √((1 + r²/2)/(n − 3)) (Bonett & Wright 2000)."""
+    return two_sided(Correlation(_fisher_z(r), math.sqrt((1 + r * r / 2) / (_pairs(n) - 3))), "fisher-z-bonett-wright")
+
+
+def basic_bootstrap(point: float, replicates: np.ndarray, *, floor: float | None = 0.0) -> Interval:
+    """95 % basic (reflected) bootstrap interval: percentile intervals of binned errors are biased upwards.
+
+    Args:
+        point: the estimate on the data itself.
+        replicates: (r,), the estimate on each resample.
+        floor: smallest possible value, at which the interval is cut; None for signed quantities.
+    """
+    at = np.arange(1, QUANTILES + 1) / (QUANTILES + 1)
+    quantiles = tuple(float(q) for q in np.quantile(replicates, at))
+    return two_sided(Replicates(float(point), quantiles, floor), "basic-bootstrap")
+
+
+def _wilson_bound(successes: int, trials: int, z: float, sign: float) -> float:
+    share = successes / trials
+    centre = share + z * z / (2 * trials)
+    spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    return min(1.0, max(0.0, (centre + sign * spread) / (1 + z * z / trials)))
+
+
+def _fisher_z(r: float) -> float:
+    if not -1 <= r <= 1:
+        raise ValueError(f"a correlation lies in [-1, 1]; got {r}")
+    return math.atanh(min(max(r, -1 + 1e-12), 1 - 1e-12))
+
+
+def _pairs(n: int) -> int:
+    if n <= 3:
+        raise ValueError(f"Fisher's z needs more than 3 pairs; got {n}")
+    return n
+
+
+def _quantile(quantiles: Sequence[float], at: float) -> float:
+    grid = np.arange(1, len(quantiles) + 1) / (len(quantiles) + 1)
+    return float(np.interp(at, grid, quantiles))
+
+
+def _normal_quantile(level: float) -> float:
+    from scipy.special import ndtri  # here: the light side is imported by `repaudit --help`
+
+    return float(ndtri(level))
+
+
+def _student_quantile(degrees_of_freedom: int, level: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees_of_freedom, level))

@@ -1,0 +1,52 @@
+"""How long work reports that it is alive, without knowing who listens."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Stage(Protocol):
+    """One stretch of work with a known size."""
+
+    def advance(self, count: int) -> None:
+        """Says that `count` more units are done."""
+        ...
+
+
+class Progress(Protocol):
+    """Where stages and remarks go; the command line alone decides how they look."""
+
+    def stage(self, name: str, total: int, unit: str) -> _StageContext:
+        """Opens a stage of `total` units, such as `progress.stage("clean pass", 50_000, "images")`."""
+        ...
+
+    def note(self, text: str) -> None:
+        """One line that a person should see now: a resolution, a fallback, a warning."""
+        ...
+
+
+class _StageContext(Protocol):
+    def __enter__(self) -> Stage: ...
+
+    def __exit__(self, *_: object) -> bool | None: ...
+
+
+class _Quiet:
+    def advance(self, count: int) -> None:
+        """Forgets it."""
+
+
+class SilentProgress:
+    """Reports nothing: for tests and for library use."""
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Stage]:
+        """A stage nobody watches."""
+        yield _Quiet()
+
+    def note(self, text: str) -> None:
+        """Forgets the remark."""
