@@ -8,7 +8,7 @@ import repaudit
 ROOT = Path(repaudit.__file__).parent
 LAYERS = [
     {"errors", "progress", "preprocessing"},
-    {"randomness", "shipped", "cache"},
+    {"randomness", "shipped", "cache", "store"},
     {"metrics"},
     {"finding"},
     {"profiles"},

@@ -1,0 +1,105 @@
+"""The program: its commands, and what its exit status means.
+
+0 finished, no gate failed · 1 finished, a gate failed · 2 the command must change, nothing was measured ·
+3 started, could not finish · 130 / 143 interrupted, the same command continues.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from typing import TYPE_CHECKING, Annotated, Never
+
+import typer
+
+from repaudit import __version__
+from repaudit.cli.demo import demo
+from repaudit.cli.doctor import doctor
+from repaudit.cli.listing import listing
+from repaudit.cli.report import report
+from repaudit.cli.scan import scan
+from repaudit.errors import Interrupted, RepauditError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+CRASHED = 3
+USAGE = 2
+
+app = typer.Typer(
+    name="repaudit",
+    help="Tells whether a pretrained image classifier can be trusted, why, and whether it may ship.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo)
+app.command()(scan)
+app.command()(report)
+app.command(name="list")(listing)
+app.command()(doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"repaudit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Takes what stands before the command."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the program and returns its exit status.
+
+    Python, Typer and Click answer 1 to an uncaught exception, which would read as a failed gate.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    signal.signal(signal.SIGTERM, _raise_interrupted)
+    try:
+        return int(app(args=arguments, standalone_mode=False) or 0)
+    except typer.Exit as leave:
+        return leave.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return _complain(Interrupted(signal.SIGINT), Interrupted(signal.SIGINT).status)
+    except Interrupted as stopped:
+        return _complain(stopped, stopped.status)
+    except typer.TyperException as error:
+        print(f"repaudit: {error.format_message()}\n  try: repaudit --help", file=sys.stderr)  # noqa: T201
+        return USAGE
+    except RepauditError as error:
+        return _complain(error, error.exit_status)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CRASHED
+    except Exception as crash:  # a crash must never read as a verdict
+        return _crashed(crash, verbose="-v" in arguments or "--verbose" in arguments)
+
+
+def _complain(error: RepauditError, status: int) -> int:
+    print(error.render(), file=sys.stderr)  # noqa: T201
+    return status
+
+
+def _crashed(crash: Exception, *, verbose: bool) -> int:
+    if verbose:
+        traceback.print_exception(crash)
+    error = RepauditError(
+        f"stopped by an unexpected {type(crash).__name__}: {crash}",
+        detail="This is a defect of repaudit or of a library below it, not a verdict about the model.",
+        remedy="the same command with -v, and `repaudit doctor` for the report",
+    )
+    return _complain(error, CRASHED)
+
+
+def _raise_interrupted(signal_number: int, _frame: FrameType | None) -> Never:
+    raise Interrupted(signal_number)

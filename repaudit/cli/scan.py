@@ -1,0 +1,187 @@
+"""`repaudit scan`: audit, report, judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Files = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FILE|DIR|-",
+        help="Where the report goes; repeatable. FILE.json, a folder, or - for JSON on stdout.",
+        envvar="REPAUDIT_OUTPUT",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only the verdict line.", envvar="REPAUDIT_QUIET")]
+Verbose = Annotated[
+    bool,
+    typer.Option("-v", "--verbose", help="Every metric; a traceback with a crash.", envvar="REPAUDIT_VERBOSE"),
+]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        "-p",
+        "--profile",
+        metavar="NAME|FILE",
+        help="Which audits and gates: quick, standard, paper or a YAML file. "
+        "Default: repaudit.yaml or [tool.repaudit] nearby, else quick.",
+        envvar="REPAUDIT_PROFILE",
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A profile key (robustness.limit=100) or an architecture argument (model.pad_type=same); repeatable.",
+    ),
+]
+
+
+def scan(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A timm name, torchvision:NAME/WEIGHTS, hf-hub:…, local-dir:…, a checkpoint file, py:FILE.py:factory.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "-d",
+            "--data",
+            metavar="REF",
+            help="imagenet-val[:DIR], imagefolder:DIR, imagenet-flat:DIR, csv:FILE, npz:FILE, cifar10:DIR, "
+            "cifar100:DIR, digits, or a folder or file whose layout is recognised.",
+            envvar="REPAUDIT_DATA",
+        ),
+    ] = None,
+    profile: Profile = None,
+    audits: Annotated[
+        str | None,
+        typer.Option(
+            "-a", "--audits", metavar="A,B", help="Only these audits of the profile.", envvar="REPAUDIT_AUDITS"
+        ),
+    ] = None,
+    settings: Settings = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "-n", "--limit", min=1, help="At most so many images, stratified by class.", envvar="REPAUDIT_LIMIT"
+        ),
+    ] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            "--arch",
+            help="Architecture of a bare checkpoint: a timm name, torchvision:NAME, py:FILE.py:factory.",
+            envvar="REPAUDIT_ARCH",
+        ),
+    ] = None,
+    preprocess: Annotated[
+        str | None,
+        typer.Option(
+            "--preprocess",
+            metavar="NAME|FILE",
+            help="timm:NAME, torchvision:WEIGHTS or a YAML file with mean and std.",
+            envvar="REPAUDIT_PREPROCESS",
+        ),
+    ] = None,
+    output: Files = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Ignore what earlier runs left.", envvar="REPAUDIT_FRESH")
+    ] = False,
+    skip_bad_images: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad-images",
+            help="Leave out files that cannot be decoded, and count them.",
+            envvar="REPAUDIT_SKIP_BAD_IMAGES",
+        ),
+    ] = False,
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.", envvar="REPAUDIT_DEVICE")
+    ] = "auto",
+    batch_size: Annotated[
+        str,
+        typer.Option(
+            "--batch-size", help="Rows that attacks hold at a time: auto or a number.", envvar="REPAUDIT_BATCH_SIZE"
+        ),
+    ] = "auto",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            "--dtype", help="Of the clean pass: float32 or bfloat16; attacks use float32.", envvar="REPAUDIT_DTYPE"
+        ),
+    ] = "float32",
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=0, help="Processes that decode images.", envvar="REPAUDIT_WORKERS"),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Of every draw: splits, resamples, attacks.", envvar="REPAUDIT_SEED")
+    ] = 0,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Never touch the network.", envvar="REPAUDIT_OFFLINE")
+    ] = False,
+    trust_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--trust-pickle",
+            help="Load checkpoints that run code when read. Only your own.",
+            envvar="REPAUDIT_TRUST_PICKLE",
+        ),
+    ] = False,
+    exit_zero: Annotated[
+        bool,
+        typer.Option("--exit-zero", help="Turn exit status 1 into 0; never 2 or 3.", envvar="REPAUDIT_EXIT_ZERO"),
+    ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Audit a pretrained classifier on labelled images, report, and judge the profile's gates."""
+    from repaudit.cli._run import Flags, run_scan
+    from repaudit.errors import InvalidData
+    from repaudit.profiles import load
+
+    resolved = load(
+        profile,
+        audits=None if audits is None else [name.strip() for name in audits.split(",") if name.strip()],
+        settings=settings or [],
+        limit=limit,
+        directory=Path.cwd(),
+    )
+    data = data or resolved.data
+    if data is None:
+        raise InvalidData(
+            "no images to audit on: --data is missing",
+            remedy=f"repaudit scan {model} --data imagenet-val:/path/to/imagenet   (or: repaudit list data)",
+        )
+    flags = Flags(
+        model=model,
+        data=data,
+        profile=resolved,
+        arch=arch,
+        preprocess=preprocess,
+        outputs=tuple(output or ()),
+        fresh=fresh,
+        skip_bad_images=skip_bad_images,
+        device=device,
+        batch_size=batch_size,
+        dtype=dtype,
+        workers=workers,
+        seed=seed,
+        offline=offline,
+        trust_pickle=trust_pickle,
+        exit_zero=exit_zero,
+        quiet=quiet,
+        verbose=verbose,
+    )
+    raise typer.Exit(run_scan(flags))

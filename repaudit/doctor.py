@@ -1,0 +1,86 @@
+"""What a bug report needs to know about this machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from repaudit import __version__, cache
+
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "pydantic", "typer", "rich")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """Versions, devices, caches and data found."""
+
+    line: str
+    """All that matters, in one line to paste."""
+    packages: dict[str, str]
+    devices: tuple[str, ...]
+    threads: int
+    cache_folder: Path
+    cache_bytes: int
+    cache_writable: bool
+    data: tuple[str, ...]
+    """Data references that would work here without a path."""
+
+
+def diagnose() -> Diagnosis:
+    """Looks at this machine; reads nothing but sizes and versions."""
+    packages = {name: _version(name) for name in PACKAGES}
+    devices = tuple(_devices())
+    folder = cache.folder()
+    line = (
+        f"repaudit {__version__}, python {platform.python_version()}, {platform.system()} {platform.machine()}, "
+        + ", ".join(f"{name} {packages[name]}" for name in ("torch", "torchvision", "timm", "numpy"))
+        + f", {devices[0]}, {torch.get_num_threads()} threads"
+    )
+    return Diagnosis(
+        line=line,
+        packages=packages,
+        devices=devices,
+        threads=torch.get_num_threads(),
+        cache_folder=folder,
+        cache_bytes=cache.size(),
+        cache_writable=os.access(_nearest_existing(folder), os.W_OK),
+        data=tuple(_data_found()),
+    )
+
+
+def _devices() -> list[str]:
+    found = [
+        f"cuda:{index} {torch.cuda.get_device_name(index)} "
+        f"({torch.cuda.get_device_properties(index).total_memory / 2**30:.0f} GiB)"
+        for index in range(torch.cuda.device_count())
+    ]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return [*found, f"cpu ({os.cpu_count()} cores)"]
+
+
+def _data_found() -> list[str]:
+    found = ["digits"]
+    imagenet = os.environ.get("IMAGENET_DIR")
+    if imagenet:
+        state = "exists" if Path(imagenet).is_dir() else "does not exist"
+        found.append(f"imagenet-val (IMAGENET_DIR={imagenet}, {state})")
+    return found
+
+
+def _nearest_existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
