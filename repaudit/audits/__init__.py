@@ -95,11 +95,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
 
 
-def bind(name: str, raw: Mapping[str, object]) -> BoundAudit:
-    """The audit called `name` with the parameters of a profile.
+def load(name: str) -> Audit[Parameters]:
+    """The audit called `name`.
 
     Raises:
-        InvalidProfile: there is no such audit, or a parameter does not fit.
+        InvalidProfile: there is no such audit; the nearest name is suggested.
     """
     known = names()
     if name not in known:
@@ -110,7 +110,16 @@ def bind(name: str, raw: Mapping[str, object]) -> BoundAudit:
     audit = import_module(f"repaudit.audits.{name}").audit
     if not isinstance(audit, Audit):
         raise TypeError(f"repaudit/audits/{name}.py must define `audit = Audit(…)`")
-    return audit.bind(name, raw)
+    return audit
+
+
+def bind(name: str, raw: Mapping[str, object]) -> BoundAudit:
+    """The audit called `name` with the parameters of a profile.
+
+    Raises:
+        InvalidProfile: there is no such audit, or a parameter does not fit.
+    """
+    return load(name).bind(name, raw)
 
 
 def _invalid_parameter(name: str, parameters: type[Parameters], error: ValidationError) -> InvalidProfile:
