@@ -28,6 +28,10 @@ class Progress(Protocol):
         """One line that a person should see now: a resolution, a fallback, a warning."""
         ...
 
+    def failure(self, name: str, error: Exception) -> None:
+        """Something of this name went wrong and the rest goes on; the traceback is for `-v`."""
+        ...
+
 
 class _StageContext(Protocol):
     def __enter__(self) -> Stage: ...
@@ -50,3 +54,6 @@ class SilentProgress:
 
     def note(self, text: str) -> None:
         """Forgets the remark."""
+
+    def failure(self, name: str, error: Exception) -> None:
+        """Forgets the failure; whoever called reads it from the result."""
