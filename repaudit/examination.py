@@ -55,13 +55,17 @@ class Examination:
 
     classifier: Classifier
     images: ImageSet
+    audits: tuple[BoundAudit, ...]
+    """All that were asked for, in their order."""
     collected: Collected
     shape: EvaluationShape
     clean_pass_s: float
+    clean_rows: int
+    """Rows sent forward by the clean pass, padding included."""
     notices: list[Notice] = field(default_factory=list)
     """What a reader must know that belongs to no single audit."""
     outcomes: list[AuditOutcome] = field(default_factory=list)
-    stopped_by: BaseException | None = None
+    stopped_by: KeyboardInterrupt | Interrupted | None = None
     """The interruption that ended it early."""
 
     @property
@@ -96,7 +100,7 @@ def examine(
         InvalidModel: the model answers with NaN or infinity.
         torch.OutOfMemoryError: the device is too small for this evaluation shape.
     """
-    started = time.monotonic()
+    started, rows_before = time.monotonic(), classifier.work.forward_rows
     collected = collect(
         classifier,
         images,
@@ -106,14 +110,16 @@ def examine(
         dtype=conditions.dtype,
         fresh=conditions.fresh,
     )
-    clean_pass_s = time.monotonic() - started
+    clean_pass_s, clean_rows = time.monotonic() - started, classifier.work.forward_rows - rows_before
     notice = check_label_order(collected.evidence, images, classifier.card.class_ids)
     examination = Examination(
         classifier=classifier,
         images=images,
+        audits=tuple(audits),
         collected=collected,
         shape=conditions.shape,
         clean_pass_s=clean_pass_s,
+        clean_rows=clean_rows,
         notices=[] if notice is None else [notice],
     )
     material = Material(

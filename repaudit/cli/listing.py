@@ -11,9 +11,7 @@ import typer
 def listing(
     kind: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[audits|attacks|metrics|models|data|profiles]", help="What to list; all without it."
-        ),
+        typer.Argument(metavar="[audits|attacks|metrics|models|data|profiles]", help="What to list; all without it."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:

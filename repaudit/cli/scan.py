@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from repaudit.errors import UsageError
 
 Files = Annotated[
     list[str] | None,
@@ -45,13 +48,13 @@ Settings = Annotated[
 
 def scan(
     model: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="MODEL",
             help="A timm name, torchvision:NAME/WEIGHTS, hf-hub:…, local-dir:…, a checkpoint file, py:FILE.py:factory.",
             show_default=False,
         ),
-    ],
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -126,8 +129,11 @@ def scan(
         typer.Option("--workers", min=0, help="Processes that decode images.", envvar="REPAUDIT_WORKERS"),
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Of every draw: splits, resamples, attacks.", envvar="REPAUDIT_SEED")
-    ] = 0,
+        int | None,
+        typer.Option(
+            "--seed", min=0, help="Of every draw: splits, resamples, attacks. Default: 0.", envvar="REPAUDIT_SEED"
+        ),
+    ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Never touch the network.", envvar="REPAUDIT_OFFLINE")
     ] = False,
@@ -147,9 +153,9 @@ def scan(
     verbose: Verbose = False,
 ) -> None:
     """Audit a pretrained classifier on labelled images, report, and judge the profile's gates."""
-    from repaudit.cli._run import Flags, run_scan
-    from repaudit.errors import InvalidData
+    from repaudit.cli._run import Presentation, run
     from repaudit.profiles import load
+    from repaudit.scan import Order, carry_out
 
     resolved = load(
         profile,
@@ -158,30 +164,28 @@ def scan(
         limit=limit,
         directory=Path.cwd(),
     )
-    data = data or resolved.data
-    if data is None:
-        raise InvalidData(
-            "no images to audit on: --data is missing",
-            remedy=f"repaudit scan {model} --data imagenet-val:/path/to/imagenet   (or: repaudit list data)",
-        )
-    flags = Flags(
-        model=model,
-        data=data,
+    order = Order(
+        model=_given(model or resolved.model, "MODEL", "repaudit scan resnet50.a1_in1k --data imagenet-val:DIR"),
+        data=_given(data or resolved.data, "--data", "--data imagenet-val:DIR   (repaudit list data)"),
         profile=resolved,
         arch=arch,
         preprocess=preprocess,
-        outputs=tuple(output or ()),
         fresh=fresh,
         skip_bad_images=skip_bad_images,
         device=device,
         batch_size=batch_size,
         dtype=dtype,
         workers=workers,
-        seed=seed,
+        seed=seed if seed is not None else resolved.seed or 0,
         offline=offline,
         trust_pickle=trust_pickle,
-        exit_zero=exit_zero,
-        quiet=quiet,
-        verbose=verbose,
+        argv=tuple(sys.argv[1:]),
     )
-    raise typer.Exit(run_scan(flags))
+    presentation = Presentation(outputs=tuple(output or ()), quiet=quiet, verbose=verbose, exit_zero=exit_zero)
+    raise typer.Exit(run(lambda progress: carry_out(order, progress), presentation))
+
+
+def _given(value: str | None, name: str, remedy: str) -> str:
+    if value is None:
+        raise UsageError(f"{name} is missing, on the command line and in the profile", remedy=remedy)
+    return value

@@ -1,0 +1,230 @@
+"""From an examination to its report: what is the same for the same inputs, and what belongs to this run."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from repaudit import __version__, gates
+from repaudit.examination import AuditOutcome, Examination, Status
+from repaudit.report import (
+    AuditEntry,
+    AuditStatus,
+    BadImageEntry,
+    Cost,
+    DataSection,
+    Environment,
+    EvaluationShapeEntry,
+    HeadSection,
+    ModelSection,
+    ProfileSection,
+    Report,
+    Run,
+    RunStatus,
+    Tool,
+    WarningEntry,
+    gather,
+    scrubbed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from repaudit.classifier import Card
+    from repaudit.images import ImageSet
+    from repaudit.profiles import ResolvedProfile
+
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow")
+PASSED, GATE_FAILED, UNFINISHED, INTERRUPTED = 0, 1, 3, 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """What may differ between two scans of the same thing."""
+
+    id: str
+    argv: tuple[str, ...]
+    started_utc: str
+    duration_s: float
+    seed: int
+    dtype: str
+
+
+def report_of(examination: Examination, profile: ResolvedProfile, occasion: Occasion) -> Report:
+    """The report of an examination, judged.
+
+    Raises:
+        InvalidProfile: a gate cannot be judged as it is written.
+    """
+    findings = gather(finding for outcome in examination.outcomes for finding in outcome.findings)
+    card, images = examination.classifier.card, examination.images
+    notices = [WarningEntry(code=notice.code, message=notice.message) for notice in examination.notices]
+    report = Report(
+        tool=Tool(version=__version__),
+        run=_run(examination, occasion, exit_code=PASSED),
+        model=_model(card, sorted(examination.classifier.capabilities)),
+        data=_data(images),
+        profile=ProfileSection(name=profile.name, sha256=profile.sha256, resolved=dict(profile.resolved)),
+        audits=[_entry(outcome, len(images)) for outcome in [*examination.outcomes, *_never_ended(examination)]],
+        metrics=dict(findings.metrics),
+        figures=dict(findings.figures),
+        warnings=[*notices, *findings.warnings],
+    )
+    report = report.with_verdicts(gates.judge(report, profile.gates))
+    return report.model_copy(update={"run": _run(examination, occasion, exit_code=_exit_code(examination, report))})
+
+
+def columns_of(examination: Examination) -> Mapping[str, np.ndarray]:
+    """Everything known of each image: `id`, `label` and what the audits added, (n,) each."""
+    findings = gather(finding for outcome in examination.outcomes for finding in outcome.findings)
+    evidence = examination.collected.evidence
+    return {"id": np.array(evidence.ids), "label": evidence.labels} | dict(findings.columns)
+
+
+def _exit_code(examination: Examination, report: Report) -> int:
+    stopped = examination.stopped_by
+    if stopped is not None:
+        return getattr(stopped, "status", INTERRUPTED)
+    if not examination.finished:
+        return UNFINISHED
+    return GATE_FAILED if any(verdict.failed for verdict in report.gates) else PASSED
+
+
+def _never_ended(examination: Examination) -> list[AuditOutcome]:
+    """The audits that an interruption kept from ending: a gate on them must not pass."""
+    ended = {outcome.audit.id for outcome in examination.outcomes}
+    return [
+        AuditOutcome(
+            audit=audit,
+            status=Status.ERROR,
+            reason="interrupted before it ended",
+            findings=(),
+            duration_s=0.0,
+            forward_rows=0,
+            backward_rows=0,
+        )
+        for audit in examination.audits
+        if audit.id not in ended
+    ]
+
+
+def _entry(outcome: AuditOutcome, images_count: int) -> AuditEntry:
+    skipped = dict(gather(outcome.findings).skipped)
+    if outcome.status is Status.ERROR:
+        skipped |= dict.fromkeys(outcome.audit.keys, f"the audit could not finish: {outcome.reason}")
+    return AuditEntry(
+        id=outcome.audit.id,
+        version=outcome.audit.version,
+        status=AuditStatus(outcome.status.value),
+        reason=outcome.reason,
+        params=outcome.audit.parameters.model_dump(mode="json"),
+        images_count=images_count,
+        skipped=skipped,
+    )
+
+
+def _model(card: Card, capabilities: list[str]) -> ModelSection:
+    head = card.head
+    return ModelSection(
+        ref=_portable(card.ref),
+        resolved=_portable(card.resolved),
+        params_count=card.params_count,
+        classes_count=card.classes_count,
+        weights_sha256=card.weights_sha256,
+        architecture=_portable(card.architecture),
+        arguments=dict(card.arguments),
+        preprocess=dict(card.preprocess.as_dict()),
+        head=HeadSection(
+            kind=head.kind,
+            modules=list(head.modules),
+            feature_width=head.feature_width,
+            proof_error=head.proof_error,
+            reason=head.reason,
+        ),
+        capabilities=capabilities,
+        files=dict(card.files),
+        notes=list(card.notes),
+    )
+
+
+def _data(images: ImageSet) -> DataSection:
+    return DataSection(
+        ref=_portable(images.ref),
+        layout=images.layout,
+        images_count=len(images),
+        labels=images.label_source,
+        fingerprint=images.fingerprint,
+        subset=images.subset,
+        bad_images=[BadImageEntry(id=bad.id, reason=bad.reason) for bad in images.bad_images],
+    )
+
+
+def _run(examination: Examination, occasion: Occasion, *, exit_code: int) -> Run:
+    collected, stopped = examination.collected, examination.stopped_by
+    wrong = [f"{each.audit.id}: {each.reason}" for each in examination.outcomes if each.status is Status.ERROR]
+    done = len(examination.outcomes) - len(wrong)
+    message = "; ".join(wrong) or None
+    if stopped is not None:
+        message = "interrupted"
+    status = RunStatus.COMPLETE if message is None else RunStatus.PARTIAL if done else RunStatus.FAILED
+    return Run(
+        id=occasion.id,
+        status=status,
+        message=message,
+        exit_code=exit_code,
+        argv=scrubbed(occasion.argv),
+        started_utc=occasion.started_utc,
+        duration_s=occasion.duration_s,
+        seed=occasion.seed,
+        environment=_environment(examination, occasion.dtype),
+        clean_pass=Cost(
+            duration_s=examination.clean_pass_s,
+            forward_rows=examination.clean_rows,
+            backward_rows=0,
+            cached=collected.cached,
+            resumed=collected.resumed,
+        ),
+        audits={
+            each.audit.id: Cost(
+                duration_s=each.duration_s, forward_rows=each.forward_rows, backward_rows=each.backward_rows
+            )
+            for each in examination.outcomes
+        },
+    )
+
+
+def _environment(examination: Examination, dtype: str) -> Environment:
+    device = examination.classifier.device
+    return Environment(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        packages={name: _version(name) for name in PACKAGES},
+        device=str(device),
+        cpu=platform.processor() or platform.machine(),
+        threads=torch.get_num_threads(),
+        accelerators=[torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        numerics={
+            "dtype": dtype,
+            "tf32": torch.backends.cuda.matmul.allow_tf32,
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        },
+        evaluation_shape=EvaluationShapeEntry(rows=examination.shape.rows, calls=examination.shape.calls),
+    )
+
+
+def _portable(text: str) -> str:
+    """Paths of this machine have no business in a report: they become relative to the working directory."""
+    return text.replace(f"{Path.cwd()}/", "")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"

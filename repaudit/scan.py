@@ -1,0 +1,204 @@
+"""The conductor: references in, one judged report out."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import torch
+
+from repaudit import audits, cache, gates
+from repaudit.data import DataRequest, open_images
+from repaudit.device import choose_device, choose_dtype, choose_shape, halved
+from repaudit.errors import UnfinishedError
+from repaudit.examination import Conditions, Examination, examine
+from repaudit.progress import SilentProgress
+from repaudit.record import Occasion, columns_of, report_of
+from repaudit.sources import ModelRequest, open_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+
+    from repaudit.case import EvaluationShape
+    from repaudit.classifier import Classifier
+    from repaudit.images import ImageSet
+    from repaudit.profiles import ResolvedProfile
+    from repaudit.progress import Progress
+    from repaudit.report import Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Everything one scan is asked for."""
+
+    model: str
+    data: str
+    profile: ResolvedProfile
+    arch: str | None = None
+    preprocess: str | None = None
+    trust_pickle: bool = False
+    offline: bool = False
+    skip_bad_images: bool = False
+    fresh: bool = False
+    device: str = "auto"
+    batch_size: str = "auto"
+    dtype: str = "float32"
+    workers: int | None = None
+    seed: int = 0
+    keep: bool = True
+    """Keeps the clean pass for the next scan, and uses what earlier ones kept."""
+    argv: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """A report, the per-image columns that go beside it, and what ended the scan early, if anything did."""
+
+    report: Report
+    columns: Mapping[str, np.ndarray]
+    stopped_by: BaseException | None
+
+
+def carry_out(order: Order, progress: Progress) -> Scanned:
+    """Loads, examines, judges.
+
+    Raises:
+        UsageError: the order must change; nothing was measured.
+        UnfinishedError: the device ran out of memory at the smallest evaluation shape.
+    """
+    started, started_utc = time.monotonic(), datetime.now(UTC)
+    bound = [audits.bind(name, raw) for name, raw in order.profile.audits.items()]
+    gates.check(order.profile.gates, [key for audit in bound for key in audit.keys])
+    device, dtype = choose_device(order.device), choose_dtype(order.dtype)
+    shape = choose_shape(order.batch_size, device)
+    classifier = open_model(
+        ModelRequest(
+            ref=order.model,
+            arch=order.arch,
+            arguments=order.profile.model_arguments,
+            preprocess=order.preprocess,
+            device=device,
+            trust_pickle=order.trust_pickle,
+            offline=order.offline,
+            progress=progress,
+        )
+    )
+    images = _images(order, classifier, progress)
+    folder = cache.writable(progress) if order.keep else None
+
+    def attempt(shape: EvaluationShape) -> Examination:
+        conditions = Conditions(seed=order.seed, shape=shape, dtype=dtype, fresh=order.fresh, cache=folder)
+        return examine(classifier, images, bound, conditions, progress)
+
+    examination = _within_memory(attempt, shape, progress)
+    occasion = Occasion(
+        id=uuid4().hex,
+        argv=order.argv,
+        started_utc=started_utc.isoformat(timespec="seconds"),
+        duration_s=time.monotonic() - started,
+        seed=order.seed,
+        dtype=order.dtype,
+    )
+    report = report_of(examination, order.profile, occasion)
+    return Scanned(report, columns_of(examination), examination.stopped_by)
+
+
+def scan(
+    model: str,
+    data: str,
+    *,
+    profile: str | None = None,
+    audits: Sequence[str] | None = None,
+    settings: Sequence[str] = (),
+    limit: int | None = None,
+    arch: str | None = None,
+    preprocess: str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Report:
+    """`repaudit scan` for scripts and notebooks.
+
+    Args:
+        model: a model reference, such as `resnet50.a1_in1k` or `weights.pth`.
+        data: a data reference, such as `imagenet-val:/data/imagenet` or `npz:test.npz`.
+        profile: a shipped profile's name or a YAML file.
+        audits: only these of the profile.
+        settings: `KEY=VALUE` as after `--set`.
+        limit: images at most, stratified by class.
+        arch: the network of a checkpoint.
+        preprocess: `timm:NAME`, `torchvision:WEIGHTS` or a YAML file.
+        device: `auto`, `cpu`, `cuda`, …
+        seed: of every draw.
+        progress: where stages and remarks go; nowhere by default.
+
+    Returns:
+        The report, judged; `report.run.exit_code` is what the command would have returned.
+
+    Raises:
+        UsageError: something about the call must change.
+        UnfinishedError: the device ran out of memory.
+    """
+    from repaudit.profiles import load
+
+    resolved = load(profile, audits=audits, settings=settings, limit=limit, directory=Path.cwd())
+    order = Order(
+        model=model,
+        data=data,
+        profile=resolved,
+        arch=arch,
+        preprocess=preprocess,
+        device=device,
+        seed=seed,
+    )
+    scanned = carry_out(order, progress or SilentProgress())
+    if scanned.stopped_by is not None:
+        raise scanned.stopped_by
+    return scanned.report
+
+
+def _images(order: Order, classifier: Classifier, progress: Progress) -> ImageSet:
+    return open_images(
+        DataRequest(
+            ref=order.data,
+            preprocess=classifier.card.preprocess,
+            classes_count=classifier.card.classes_count,
+            class_ids=classifier.card.class_ids,
+            limit=order.profile.limit,
+            seed=order.seed,
+            skip_bad_images=order.skip_bad_images,
+            workers=_default_workers() if order.workers is None else order.workers,
+            progress=progress,
+        )
+    )
+
+
+def _default_workers() -> int:
+    return min(8, max(1, (os.cpu_count() or 1) - 1))
+
+
+def _within_memory(
+    attempt: Callable[[EvaluationShape], Examination], shape: EvaluationShape, progress: Progress
+) -> Examination:
+    """Halves the evaluation shape until the device has room; all of it is measured with one shape."""
+    while True:
+        try:
+            return attempt(shape)
+        except torch.OutOfMemoryError as error:
+            smaller = halved(shape)
+            if smaller is None:
+                raise UnfinishedError(
+                    f"the device has no room for {shape.rows} images at a time",
+                    detail=str(error).splitlines()[0],
+                    remedy="--device cpu, or a device with more memory",
+                ) from None
+            progress.note(f"out of memory at {shape.rows} rows a call: starting again with {smaller.rows}")
+            shape = smaller
+            torch.cuda.empty_cache()
