@@ -63,7 +63,7 @@ def _attacks() -> list[Entry]:
 def _models() -> list[Entry]:
     from repaudit import sources
 
-    return [Entry(name, sources.load(name).summary) for name in sources.names()]
+    return [Entry(name, sources.source_named(name).summary) for name in sources.names()]
 
 
 def _data() -> list[Entry]:

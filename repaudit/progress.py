@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 
 class Stage(Protocol):
@@ -20,7 +21,7 @@ class Stage(Protocol):
 class Progress(Protocol):
     """Where stages and remarks go; the command line alone decides how they look."""
 
-    def stage(self, name: str, total: int, unit: str) -> _StageContext:
+    def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Stage]:
         """Opens a stage of `total` units, such as `progress.stage("clean pass", 50_000, "images")`."""
         ...
 
@@ -31,12 +32,6 @@ class Progress(Protocol):
     def failure(self, name: str, error: Exception) -> None:
         """Something of this name went wrong and the rest goes on; the traceback is for `-v`."""
         ...
-
-
-class _StageContext(Protocol):
-    def __enter__(self) -> Stage: ...
-
-    def __exit__(self, *_: object) -> bool | None: ...
 
 
 class _Quiet:

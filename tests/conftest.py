@@ -9,12 +9,28 @@ import pytest
 import torch
 from torch import nn
 
+from repaudit.attacks.pool import Subjects
 from repaudit.case import Case, EvaluationShape, Parameters
 from repaudit.classifier import Capability, Card, Classifier, HeadCard
-from repaudit.evidence import Evidence
+from repaudit.evidence import Evidence, collect
 from repaudit.images import Batch, ImageSet
 from repaudit.preprocessing import Preprocess
 from repaudit.progress import SilentProgress
+from repaudit.report import (
+    AuditEntry,
+    Cost,
+    DataSection,
+    Environment,
+    EvaluationShapeEntry,
+    HeadSection,
+    ModelSection,
+    ProfileSection,
+    Report,
+    Run,
+    RunStatus,
+    Tool,
+    gather,
+)
 
 
 @pytest.fixture(scope="session")
@@ -149,6 +165,103 @@ def make_case(make_classifier) -> Callable[..., Case[Parameters]]:
             seed=seed,
             shape=EvaluationShape(rows=8, calls=4),
             progress=SilentProgress(),
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_report() -> Callable[..., Report]:
+    """A complete report of some findings; keywords replace whole sections."""
+
+    def make(*findings, skipped=None, **sections) -> Report:
+        gathered = gather(findings)
+        cost = Cost(duration_s=0.5, forward_rows=1000, backward_rows=0)
+        defaults = {
+            "tool": Tool(version="0.1.0"),
+            "run": Run(
+                id="run-1",
+                status=RunStatus.COMPLETE,
+                exit_code=0,
+                argv=["repaudit", "scan", "net", "--data", "images"],
+                started_utc="2024-01-01T00:00:00+00:00",
+                duration_s=1.5,
+                seed=0,
+                environment=Environment(
+                    python="3.11.0",
+                    platform="Linux",
+                    packages={"torch": "2.0", "numpy": "2.0"},
+                    device="cpu",
+                    cpu="x86_64",
+                    threads=2,
+                    numerics={"dtype": "float32"},
+                    evaluation_shape=EvaluationShapeEntry(rows=64, calls=4),
+                ),
+                clean_pass=cost,
+                audits={"accuracy": cost},
+            ),
+            "model": ModelSection(
+                ref="net",
+                resolved="timm:net",
+                params_count=5050,
+                classes_count=10,
+                weights_sha256="0" * 64,
+                architecture="net",
+                arguments={},
+                preprocess={"mean": (0.5,), "std": (0.25,)},
+                head=HeadSection(kind="linear", modules=["fc"], feature_width=8, proof_error=1e-7),
+                capabilities=["linear_head", "features"],
+                files={"net.safetensors": "1" * 64},
+            ),
+            "data": DataSection(
+                ref="images", layout="npz", images_count=1000, labels="given", fingerprint="2" * 64, subset="all"
+            ),
+            "profile": ProfileSection(name="quick", sha256="3" * 64, resolved={"audits": {"accuracy": {}}}),
+            "audits": [
+                AuditEntry(
+                    id="accuracy",
+                    version=1,
+                    status="ok",
+                    params={},
+                    images_count=1000,
+                    skipped={**gathered.skipped, **(skipped or {})},
+                )
+            ],
+            "metrics": dict(gathered.metrics),
+            "figures": dict(gathered.figures),
+            "warnings": list(gathered.warnings),
+        }
+        return Report(**{**defaults, **sections})
+
+    return make
+
+
+@pytest.fixture
+def predicted_images() -> Callable[..., ArrayImages]:
+    """Random images labelled with what the classifier says of them, so that all are initially correct."""
+
+    def make(classifier: Classifier, n: int, *, size: int = 8, seed: int = 5) -> ArrayImages:
+        channels = classifier.card.preprocess.channels
+        generator = torch.Generator().manual_seed(seed)
+        stored = torch.randint(0, 256, (n, channels, size, size), generator=generator, dtype=torch.uint8)
+        with torch.no_grad():
+            labels = classifier.logits(stored.float() / 255).argmax(1)
+        return ArrayImages(stored, labels.numpy())
+
+    return make
+
+
+@pytest.fixture
+def subjects_of() -> Callable[..., Subjects]:
+    """The initially correct images of a set, ready to be attacked."""
+
+    def make(classifier: Classifier, images: ImageSet, rows: int = 8) -> Subjects:
+        evidence = collect(classifier, images, rows=rows, progress=SilentProgress()).evidence
+        right = np.flatnonzero(evidence.summary.correct)
+        return Subjects(
+            ids=tuple(evidence.ids[row] for row in right),
+            labels=evidence.labels[right],
+            logits=np.asarray(evidence.logits)[right],
         )
 
     return make

@@ -24,6 +24,7 @@ LAYERS = [
     {"audits"},
     {"tripwire"},
     {"examination", "device", "doctor", "catalogue"},
+    {"record"},
     {"scan"},
     {"train"},
     {"demo"},

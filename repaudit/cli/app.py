@@ -20,18 +20,16 @@ from repaudit.cli.doctor import doctor
 from repaudit.cli.listing import listing
 from repaudit.cli.report import report
 from repaudit.cli.scan import scan
-from repaudit.errors import Interrupted, RepauditError
+from repaudit.errors import Interrupted, RepauditError, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
 
 CRASHED = 3
-USAGE = 2
 
 app = typer.Typer(
     name="repaudit",
     help="Tells whether a pretrained image classifier can be trusted, why, and whether it may ship.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -63,8 +61,15 @@ def main(arguments: list[str] | None = None) -> int:
 
     Python, Typer and Click answer 1 to an uncaught exception, which would read as a failed gate.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    signal.signal(signal.SIGTERM, _raise_interrupted)
+    arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    previous = signal.signal(signal.SIGTERM, _raise_interrupted)
+    try:
+        return _status(arguments)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _status(arguments: list[str]) -> int:
     try:
         return int(app(args=arguments, prog_name="repaudit", standalone_mode=False) or 0)
     except typer.Exit as leave:
@@ -74,8 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Interrupted as stopped:
         return _complain(stopped, stopped.status)
     except typer.TyperException as error:
-        print(f"repaudit: {error.format_message()}\n  try: repaudit --help", file=sys.stderr)  # noqa: T201
-        return USAGE
+        context = getattr(error, "ctx", None)
+        command = "repaudit" if context is None else context.command_path
+        return _complain(UsageError(error.format_message(), remedy=f"{command} --help"), UsageError.exit_status)
     except RepauditError as error:
         return _complain(error, error.exit_status)
     except BrokenPipeError:

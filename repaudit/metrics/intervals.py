@@ -74,6 +74,9 @@ def bound(state: State, level: float, side: Literal["lower", "upper"]) -> float:
         state: what an interval keeps.
         level: in (0, 1), such as .95.
         side: `lower` for a value the truth exceeds, `upper` for one it stays below.
+
+    Raises:
+        ValueError: a level outside (0.5, 1), or beyond what 199 quantiles of replicates can say (0.995).
     """
     if not 0.5 < level < 1:
         raise ValueError(f"a confidence level lies between 0.5 and 1; got {level}")
@@ -162,6 +165,10 @@ def _pairs(n: int) -> int:
 
 def _quantile(quantiles: Sequence[float], at: float) -> float:
     grid = np.arange(1, len(quantiles) + 1) / (len(quantiles) + 1)
+    if not grid[0] - 1e-12 <= at <= grid[-1] + 1e-12:
+        raise ValueError(
+            f"{len(quantiles)} quantiles of replicates reach to level {grid[-1]:g}; got {max(at, 1 - at):g}"
+        )
     return float(np.interp(at, grid, quantiles))
 
 

@@ -1,1 +1,1 @@
-"""."""
+"""What people read: every renderer knows the report and nothing else."""

@@ -1,1 +1,165 @@
-"""."""
+"""Pretrained models by reference; one source a file, whose name is the prefix of its references.
+
+A source is a module of this folder with a constant `source`. Files are found by listing the folder and
+imported only when used. A reference belongs to exactly one source: `[source:]name`, an existing path by its
+suffix, and a bare name is timm's.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from repaudit.errors import InvalidModel, nearest
+from repaudit.sources._contract import ArgumentValue, Draft, ModelRequest, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+    from repaudit.classifier import Classifier
+
+__all__ = ["Draft", "ModelRequest", "Source", "build_architecture", "load_model", "names", "open_model", "source_named"]
+
+CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".tar", ".th")
+_FOREIGN_SUFFIXES = (".onnx", ".pt2", ".ckpt", ".h5", ".keras", ".pb", ".tflite")
+_TIMM_PREFIXES = ("hf-hub", "hf_hub", "local-dir")
+
+
+def names() -> list[str]:
+    """Prefixes of all sources, without importing one."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+
+
+def source_named(name: str) -> Source:
+    """The source whose references start with `name:`.
+
+    Raises:
+        InvalidModel: there is none; the nearest prefix is named.
+    """
+    if name not in names():
+        near = nearest(name, [*names(), *_TIMM_PREFIXES], 1)
+        raise InvalidModel(
+            f"there is no model source `{name}:`",
+            detail="known: " + ", ".join(f"{known}:" for known in [*names(), "hf-hub", "local-dir"]),
+            remedy=f"{near[0]}:…" if near else "repaudit list models",
+        )
+    source = import_module(f"repaudit.sources.{name}").source
+    if not isinstance(source, Source):
+        raise TypeError(f"repaudit/sources/{name}.py must define `source = Source(…)`")
+    return source
+
+
+def open_model(request: ModelRequest) -> Classifier:
+    """Loads a model, proves its linear head and says what its name resolved to.
+
+    Raises:
+        InvalidModel: an unknown name, a file that is no checkpoint, weights that do not fit or are not finite,
+            unknown preprocessing, or a network that does not answer with logits.
+    """
+    from repaudit.sources._assemble import assemble  # here: `names` is asked without torch
+
+    prefix, name = _route(request.ref)
+    if request.arch is not None and prefix != "checkpoint":
+        raise InvalidModel(
+            f"`--arch {request.arch}` belongs to a checkpoint file, but `{request.ref}` names a whole model",
+            remedy=f"--arch left out, or a checkpoint ({' '.join(CHECKPOINT_SUFFIXES)}) as the model",
+        )
+    classifier = assemble(source_named(prefix).open(name, request), request)
+    card = classifier.card
+    request.progress.note(f"{request.ref} -> {card.resolved} (sha256 {card.weights_sha256[:12]})")
+    for note in card.notes:
+        request.progress.note(f"  {note}")
+    return classifier
+
+
+def build_architecture(request: ModelRequest) -> Draft:
+    """The network of `--arch`, without weights.
+
+    Raises:
+        InvalidModel: no or an unknown architecture, or an argument that it does not take.
+    """
+    if request.arch is None:
+        raise InvalidModel(
+            f"`{request.ref}` holds weights, not the network they belong to",
+            remedy=f"repaudit scan {request.ref} --arch resnet50   (or torchvision:NAME, or py:FILE.py:factory)",
+        )
+    prefix, name = _route(request.arch)
+    build = source_named(prefix).build
+    if build is None:
+        raise InvalidModel(
+            f"`--arch {request.arch}` is no architecture",
+            remedy="--arch with a timm name, torchvision:NAME or py:FILE.py:factory",
+        )
+    return build(name, request)
+
+
+def load_model(
+    ref: str,
+    *,
+    arch: str | None = None,
+    device: str | torch.device = "cpu",
+    preprocess: str | None = None,
+    arguments: Mapping[str, ArgumentValue] | None = None,
+    trust_pickle: bool = False,
+    offline: bool = False,
+) -> Classifier:
+    """`open_model` for scripts and notebooks.
+
+    Args:
+        ref: `[source:]name` or a path, such as `resnet50.a1_in1k`, `weights.pth`, `py:net.py:make`.
+        arch: the network of a checkpoint.
+        device: where the classifier runs.
+        preprocess: `timm:NAME`, `torchvision:WEIGHTS` or a YAML file.
+        arguments: keyword arguments of the architecture.
+        trust_pickle: run the code that a pickled checkpoint brings along.
+        offline: look only into the caches.
+
+    Raises:
+        InvalidModel: as `open_model`.
+    """
+    import torch
+
+    from repaudit.progress import SilentProgress
+
+    return open_model(
+        ModelRequest(
+            ref=ref,
+            arch=arch,
+            arguments=dict(arguments or {}),
+            preprocess=preprocess,
+            device=torch.device(device),
+            trust_pickle=trust_pickle,
+            offline=offline,
+            progress=SilentProgress(),
+        )
+    )
+
+
+def _route(ref: str) -> tuple[str, str]:
+    prefix, colon, name = ref.partition(":")
+    if colon and prefix in _TIMM_PREFIXES:
+        return "timm", ref
+    if colon and prefix in names():
+        return prefix, name
+    path = Path(ref)
+    if path.suffix in CHECKPOINT_SUFFIXES:
+        return "checkpoint", ref
+    if path.suffix in _FOREIGN_SUFFIXES or path.is_file():
+        raise InvalidModel(
+            f"`{ref}`: this version reads checkpoints, not `{path.suffix or path.name}` files",
+            detail="it reads " + " ".join(CHECKPOINT_SUFFIXES) + ", and networks made by py:FILE.py:factory",
+            remedy="the checkpoint from which the file was exported, with --arch",
+        )
+    if path.is_dir() and (len(path.parts) > 1 or (path / "config.json").exists()):
+        raise InvalidModel(f"`{ref}` is a folder", remedy=f"local-dir:{ref}   (a folder with timm's config.json)")
+    if colon:
+        source_named(prefix)
+    if "/" in ref:
+        raise InvalidModel(
+            f"`{ref}` is neither a file here nor a timm name",
+            remedy=f"hf-hub:{ref} for the Hugging Face hub, local-dir:{ref} for a folder",
+        )
+    return "timm", ref

@@ -1,0 +1,113 @@
+"""Neural collapse as findings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from repaudit.finding import NOT_RESAMPLED, Better, Measurement, Skipped, Unit
+from repaudit.metrics.collapse import NeuralCollapse, neural_collapse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from repaudit.audits._geometry_measure import Split
+
+KEYS = tuple(
+    f"collapse.{name}" for name in ("nc1", "nc2_means_cv", "nc2_weights_cv", "nc2_angle", "nc2_coherence", "nc3", "nc4")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    name: str
+    value: float | None
+    unit: Unit
+    n: int
+    note: str
+    reason: str
+
+
+def collapse_findings(split: Split) -> Iterator[Measurement | Skipped]:
+    """Yields `collapse.*`; each figure that is undefined is skipped with its reason."""
+    present = len(np.unique(split.labels))
+    if present < 2:
+        yield Skipped(key="collapse.*", reason=f"neural collapse compares classes; only {present} has images")
+        return
+    found = neural_collapse(split.features, split.labels, split.summary.prediction, split.weight)
+    for figure in _figures(found, len(split.labels), split.features.shape[1]):
+        key = f"collapse.{figure.name}"
+        if figure.value is None:
+            yield Skipped(key=key, reason=figure.reason)
+            continue
+        yield Measurement(
+            key=key,
+            value=figure.value,
+            unit=figure.unit,
+            better=Better.NEITHER,
+            n=figure.n,
+            interval_reason=NOT_RESAMPLED,
+            note=f"{figure.note}; measured on the evaluation split",
+        )
+
+
+def _figures(found: NeuralCollapse, images: int, width: int) -> list[_Figure]:
+    classes = found.classes
+    equal = "two class means coincide, or one lies at their common mean"
+    simplex = f"d = {width} holds no simplex of {classes} classes; see collapse.nc2_coherence"
+    room = f"d = {width} holds a simplex of {classes} classes; see collapse.nc2_angle"
+    fits = width >= classes - 1
+    counted = f"n counts the {classes} classes with images"
+    return [
+        _Figure(
+            "nc1",
+            found.nc1,
+            Unit.RATIO,
+            images,
+            f"tr(Σ_W Σ_B⁺)/m, m = {classes} classes",
+            "the class means coincide, or no class has two images",
+        ),
+        _Figure("nc2_means_cv", found.nc2_means_cv, Unit.RATIO, classes, f"class means; {counted}", equal),
+        _Figure(
+            "nc2_weights_cv",
+            found.nc2_weights_cv,
+            Unit.RATIO,
+            classes,
+            f"rows w_c − w̄; {counted}",
+            "all rows of the head are equal",
+        ),
+        _Figure(
+            "nc2_angle",
+            found.nc2_angle,
+            Unit.COSINE,
+            classes,
+            f"mean |cos + 1/(m − 1)|; {counted}",
+            equal if fits else simplex,
+        ),
+        _Figure(
+            "nc2_coherence",
+            found.nc2_coherence,
+            Unit.RATIO,
+            classes,
+            f"max |cos| over Welch's bound; {counted}",
+            room if fits else equal,
+        ),
+        _Figure(
+            "nc3",
+            found.nc3,
+            Unit.RATIO,
+            classes,
+            f"uncentred W against centred means; {counted}",
+            "the class means coincide, or the head is zero",
+        ),
+        _Figure(
+            "nc4",
+            found.nc4,
+            Unit.FRACTION,
+            images,
+            "prediction (with the bias) is not the nearest class mean's",
+            "",
+        ),
+    ]

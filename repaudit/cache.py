@@ -1,0 +1,79 @@
+"""Where things are kept between runs: clean passes, and content hashes of image files.
+
+`$REPAUDIT_CACHE`, else `$XDG_CACHE_HOME/repaudit`, else `~/.cache/repaudit`. Nothing here is needed to get a
+result, so a folder that cannot be written costs time, never a run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from repaudit.errors import InvalidOutput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from repaudit.progress import Progress
+
+ENTRIES = ("evidence", "content.sqlite3", "content.sqlite3-journal")
+"""Everything that repaudit keeps here; the rest of the folder, if it is somebody else's, is never touched."""
+
+
+def folder() -> Path:
+    """The cache folder, whether or not it exists."""
+    own = os.environ.get("REPAUDIT_CACHE")
+    if own:
+        return Path(own).expanduser()
+    shared = os.environ.get("XDG_CACHE_HOME")
+    return (Path(shared) if shared else Path.home() / ".cache") / "repaudit"
+
+
+def writable(progress: Progress) -> Path | None:
+    """The cache folder, made if need be; None, with a note, where nothing can be written."""
+    path = folder()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        progress.note(f"cache {path} cannot be written ({error.strerror}): nothing is kept for the next run")
+        return None
+
+
+def size() -> int:
+    """Bytes of everything kept."""
+    return sum(path.stat().st_size for path in _files())
+
+
+def clear() -> None:
+    """Deletes everything kept.
+
+    Raises:
+        InvalidOutput: the folder may not be written.
+    """
+    for name in ENTRIES:
+        path = folder() / name
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise InvalidOutput(
+                f"cache entry {path} cannot be deleted",
+                detail=str(error),
+                remedy=f"chmod -R u+w {folder()}, or REPAUDIT_CACHE=DIR for another folder",
+            ) from None
+
+
+def _files() -> Iterator[Path]:
+    for name in ENTRIES:
+        path = folder() / name
+        if path.is_dir():
+            yield from (below for below in path.rglob("*") if below.is_file())
+        elif path.is_file():
+            yield path

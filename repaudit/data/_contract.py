@@ -1,0 +1,48 @@
+"""What a data layout is given, and what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from repaudit.images import ImageSet
+    from repaudit.preprocessing import Preprocess
+    from repaudit.progress import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataRequest:
+    """Which images are wanted, and for which classifier."""
+
+    ref: str
+    """`name[:argument]`, or a folder or file whose layout is recognised."""
+    preprocess: Preprocess
+    """Its geometry is applied here; its normalisation lies inside the classifier."""
+    classes_count: int
+    class_ids: tuple[str, ...] | None
+    """Stable names of the classes in the model's order (ImageNet: wnids), where known."""
+    limit: int | None
+    """At most so many images, stratified by class; None takes all."""
+    seed: int
+    """Of the choice."""
+    skip_bad_images: bool
+    """Leave out what cannot be decoded instead of stopping."""
+    workers: int
+    """Processes that decode; 0 decodes in this one."""
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """One way in which labelled images lie on a disk."""
+
+    summary: str
+    """One line for `repaudit list data`."""
+    recognises: Callable[[Path], bool]
+    """Whether an existing folder or file lies in this way and in no other; must be quick."""
+    open: Callable[[str | None, DataRequest], ImageSet]
+    """Opens what follows the colon of a reference (None without one)."""

@@ -1,0 +1,132 @@
+"""`npz:FILE`: arrays `images` and `labels`, optionally `ids`."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from repaudit.data import Layout
+from repaudit.data._arrays import ArrayImages, ArrayListing, open_arrays
+from repaudit.data._folders import require_file
+from repaudit.data._labels import check_range, map_names
+from repaudit.errors import InvalidData
+
+if TYPE_CHECKING:
+    from repaudit.data import DataRequest
+
+EXAMPLE = "numpy.savez(FILE, images=uint8 array (n, h, w, 3), labels=int64 array (n,))"
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    indices: np.ndarray
+    source: str
+    class_names: tuple[str, ...] | None
+
+
+def _open(argument: str | None, request: DataRequest) -> ArrayImages:
+    if argument is None:
+        raise InvalidData("`npz` needs a file", remedy="--data npz:FILE")
+    path = require_file(Path(argument).expanduser(), "npz")
+    arrays = _read(path)
+    images = _images(arrays["images"], path)
+    raw = arrays["labels"]
+    if raw.shape != (len(images),):
+        shape = " × ".join(map(str, raw.shape)) or "a single number"
+        raise InvalidData(
+            f"`labels` of {path} is {shape} for {len(images)} images; one class index per image is wanted",
+            remedy="labels.argmax(1) for one-hot labels",
+        )
+    labels = _labels(raw, request, path)
+    return open_arrays(
+        ArrayListing(
+            layout="npz",
+            ids=_ids(arrays.get("ids"), len(images), path),
+            images=images,
+            labels=labels.indices,
+            label_source=labels.source,
+            class_names=labels.class_names,
+        ),
+        request,
+    )
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise InvalidData(f"{path} holds one array, not an npz archive", remedy=EXAMPLE)
+            absent = [name for name in ("images", "labels") if name not in file.files]
+            if absent:
+                raise InvalidData(
+                    f"{path} has no array `{absent[0]}`",
+                    detail=f"it has: {', '.join(file.files) or 'nothing'}",
+                    remedy=EXAMPLE,
+                )
+            return {name: file[name] for name in ("images", "labels", "ids") if name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InvalidData(f"{path} cannot be read", detail=str(error), remedy=EXAMPLE) from None
+
+
+def _images(images: np.ndarray, path: Path) -> np.ndarray:
+    """(n, h, w, c) uint8 or float32 in [0, 1]."""
+    images = _channels_last(images, path)
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind != "f":
+        raise InvalidData(
+            f"`images` of {path} is {images.dtype}; uint8 in 0..255 or floats in [0, 1] are wanted",
+            remedy="images.astype(numpy.uint8), if the values lie in 0..255",
+        )
+    with np.errstate(invalid="ignore"):
+        inside = bool((images >= 0).all() and (images <= 1).all())
+    if not inside:
+        raise InvalidData(
+            f"`images` of {path} holds floats outside [0, 1]: {images.min():.4g} to {images.max():.4g}",
+            detail="normalisation belongs to the model's preprocessing, not into the file",
+            remedy="images / 255, or undo the normalisation",
+        )
+    return images.astype(np.float32, copy=False)
+
+
+def _channels_last(images: np.ndarray, path: Path) -> np.ndarray:
+    if images.ndim == 3:
+        return images[..., None]
+    last, first = (images.shape[-1], images.shape[1]) if images.ndim == 4 else (0, 0)
+    if (last in (1, 3)) == (first in (1, 3)):
+        why = "channels may come first or last" if last in (1, 3) else "no axis has 1 or 3 channels"
+        raise InvalidData(
+            f"`images` of {path} has shape {images.shape}: {why}",
+            remedy="images of shape (n, h, w, 3) or (n, h, w)",
+        )
+    return images if last in (1, 3) else images.transpose(0, 2, 3, 1)
+
+
+def _labels(raw: np.ndarray, request: DataRequest, path: Path) -> _Labels:
+    if raw.dtype.kind == "U":
+        mapped = map_names(sorted(set(raw.tolist())), request, path.parent, "label")
+        indices = np.array([mapped.indices[name] for name in raw.tolist()], dtype=np.int64)
+        return _Labels(indices, mapped.source, mapped.class_names)
+    if raw.dtype.kind not in "iu":
+        raise InvalidData(f"`labels` of {path} is {raw.dtype}; integers are wanted", remedy="labels.astype(int)")
+    check_range(raw, request.classes_count, str(path))
+    return _Labels(raw.astype(np.int64), "array `labels`", None)
+
+
+def _ids(ids: np.ndarray | None, count: int, path: Path) -> tuple[str, ...]:
+    if ids is None:
+        return tuple(str(row) for row in range(count))
+    if ids.shape != (count,):
+        raise InvalidData(f"`ids` of {path} has shape {ids.shape} for {count} images", remedy="one id per image")
+    return tuple(str(name) for name in ids.tolist())
+
+
+layout = Layout(
+    summary="npz:FILE — images (n,h,w,3) or (n,h,w) uint8, labels, optionally ids",
+    recognises=lambda path: path.is_file() and path.suffix.lower() == ".npz",
+    open=_open,
+)

@@ -1,0 +1,224 @@
+"""Judges gates on a report.
+
+    no level        the value itself is compared with the limit
+    @95%            fails only if proven bad: even the favourable one-sided bound lies outside the limit
+    @95% strict     passes only if proven good: even the unfavourable bound lies inside
+
+What was not measured does not hold. While an attack left images without a verdict (`error_share` > 0),
+a gate on its figures is at best unproven.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from repaudit.errors import InvalidProfile, nearest
+from repaudit.finding import Unit
+from repaudit.metrics.intervals import QUANTILES, Replicates, bound
+from repaudit.profiles import Severity
+from repaudit.report import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from repaudit.metrics.intervals import State
+    from repaudit.profiles import Gate
+    from repaudit.report import Metric, Report
+
+    _Side: TypeAlias = Literal["lower", "upper"]
+
+_ERROR_SHARE = "error_share"
+_SIDES: Mapping[str, tuple[_Side, _Side]] = {"<=": ("lower", "upper"), ">=": ("upper", "lower")}
+"""The favourable and the unfavourable bound by operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    outcome: Outcome
+    bound: float | None
+    reason: str
+
+
+def check(gates: Sequence[Gate], patterns: Iterable[str]) -> None:
+    """Refuses before anything is measured what could not be judged afterwards.
+
+    Args:
+        gates: of the profile.
+        patterns: keys that the profile's audits can yield; `*` stands for one segment.
+
+    Raises:
+        InvalidProfile: a gate names no metric or several, or needs a baseline.
+    """
+    known = list(patterns)
+    for gate in gates:
+        _refuse_relative(gate)
+        if not any(_is_short_for(gate.metric, pattern) for pattern in known):
+            raise _unknown_metric(gate, known, "the audits of this profile measure no")
+        _refuse_ambiguous(gate, resolve(gate.metric, known))
+
+
+def judge(report: Report, gates: Sequence[Gate]) -> tuple[Verdict, ...]:
+    """One verdict a gate, in their order.
+
+    Raises:
+        InvalidProfile: a gate names an unknown or ambiguous metric, needs a baseline, asks for a bound
+            of a metric without interval, or limits a fraction by a number over 1.
+    """
+    skipped = {key: reason for audit in report.audits for key, reason in audit.skipped.items()}
+    return tuple(_judge(report.metrics, skipped, gate) for gate in gates)
+
+
+def resolve(name: str, keys: Iterable[str]) -> list[str]:
+    """The keys that a metric's full or short name means: itself, else all that end in it by whole segments."""
+    known = list(keys)
+    return [name] if name in known else [key for key in known if key.endswith(f".{name}")]
+
+
+def _judge(metrics: Mapping[str, Metric], skipped: Mapping[str, str], gate: Gate) -> Verdict:
+    _refuse_relative(gate)
+    key, reason = _find(gate, metrics, skipped)
+    if reason is not None:
+        decision = _Decision(Outcome.NOT_MEASURED, None, f"{key} was not measured: {reason}")
+    else:
+        metric = metrics[key]
+        _refuse_percentage(gate, metric)
+        decision = _decide(gate, key, metric)
+        incomplete = metrics.get(f"{key.rpartition('.')[0]}.{_ERROR_SHARE}")
+        if incomplete is not None and incomplete.value > 0 and not key.endswith(_ERROR_SHARE):
+            decision = _without_proof(gate, key, decision, incomplete.value)
+    bad = decision.outcome in {Outcome.FAIL, Outcome.NOT_MEASURED}
+    return Verdict(
+        gate=gate.text,
+        metric=key,
+        level=gate.severity,
+        limit=gate.limit,
+        observed=None if reason is not None else metrics[key].value,
+        bound=decision.bound,
+        outcome=decision.outcome,
+        failed=bad and gate.severity is Severity.FAIL,
+        reason=decision.reason,
+    )
+
+
+def _find(gate: Gate, metrics: Mapping[str, Metric], skipped: Mapping[str, str]) -> tuple[str, str | None]:
+    """The key that a gate means, and the reason why it was not measured."""
+    exact = [key for key in skipped if "*" not in key and key not in metrics]
+    found = resolve(gate.metric, [*metrics, *exact])
+    _refuse_ambiguous(gate, found)
+    if found:
+        return found[0], None if found[0] in metrics else skipped[found[0]]
+    families = [pattern for pattern in skipped if "*" in pattern and _is_short_for(gate.metric, pattern)]
+    if families:
+        return gate.metric, skipped[families[0]]
+    raise _unknown_metric(gate, [*metrics, *exact], "this report has no")
+
+
+def _decide(gate: Gate, key: str, metric: Metric) -> _Decision:
+    if gate.level is not None:
+        return _decide_by_bound(gate, key, metric, gate.level)
+    said = f"{key} is {_beside(metric.value, gate.limit)}"
+    if gate.holds(metric.value):
+        return _Decision(Outcome.PASS, None, f"{said}.")
+    return _Decision(Outcome.FAIL, None, f"{said}, {_outside(gate)}.")
+
+
+def _decide_by_bound(gate: Gate, key: str, metric: Metric, level: float) -> _Decision:
+    state = _state(gate, key, metric, level)
+    good, bad = _SIDES[gate.operator]
+    favourable, unfavourable = bound(state, level, good), bound(state, level, bad)
+    said = f"{key} is {_beside(metric.value, gate.limit)}"
+    side = f"one-sided {100 * level:.10g} % {bad} bound, {_beside(unfavourable, gate.limit)},"
+    if gate.holds(unfavourable):
+        return _Decision(Outcome.PASS, unfavourable, f"{said}, and its {side} holds too.")
+    if gate.holds(favourable):
+        outcome = Outcome.FAIL if gate.strict else Outcome.UNPROVEN
+        reason = f"{said}, but its {side} is {_outside(gate)}: not proven with n = {metric.n:,}."
+        return _Decision(outcome, unfavourable, reason)
+    side = f"one-sided {100 * level:.10g} % {good} bound, {_beside(favourable, gate.limit)},"
+    return _Decision(Outcome.FAIL, favourable, f"{said}; even its {side} is {_outside(gate)}.")
+
+
+def _without_proof(gate: Gate, key: str, decision: _Decision, share: float) -> _Decision:
+    """Takes the proof away from figures that leave images out."""
+    if decision.outcome is not Outcome.PASS:
+        return decision
+    reason = f"{key} holds, but {100 * share:.2g} % of the images gave no finite logits: not proven."
+    return _Decision(Outcome.FAIL if gate.strict else Outcome.UNPROVEN, decision.bound, reason)
+
+
+def _state(gate: Gate, key: str, metric: Metric, level: float) -> State:
+    if metric.interval is None:
+        raise InvalidProfile(
+            f"gate `{gate.text}`: {key} has no interval ({metric.interval_reason})", remedy=gate.point_form
+        )
+    state = metric.interval.state
+    highest = QUANTILES / (QUANTILES + 1)
+    if isinstance(state, Replicates) and level > highest:
+        asked, most = f"{100 * level:.10g}%", f"{100 * highest:.10g}%"
+        raise InvalidProfile(
+            f"gate `{gate.text}`: the resamples behind {key} give no bound above {most}",
+            remedy=gate.text.replace(asked, most),
+        )
+    return state
+
+
+def _refuse_relative(gate: Gate) -> None:
+    if gate.relative:
+        raise InvalidProfile(
+            f"gate `{gate.text}`: worse() compares with a baseline report, which this version cannot take",
+            remedy=f"a limit on the metric itself, such as {gate.metric} {gate.operator} NUMBER @95%",
+        )
+
+
+def _refuse_ambiguous(gate: Gate, found: Sequence[str]) -> None:
+    if len(found) > 1:
+        raise InvalidProfile(
+            f"gate `{gate.text}`: `{gate.metric}` is short for {len(found)} metrics",
+            detail=", ".join(found),
+            remedy=gate.text.replace(gate.metric, found[0], 1),
+        )
+
+
+def _refuse_percentage(gate: Gate, metric: Metric) -> None:
+    if metric.unit == Unit.FRACTION and gate.limit > 1:
+        mended = f"{gate.limit / 100:.10g}" if gate.limit <= 100 else "NUMBER from 0 to 1"
+        raise InvalidProfile(
+            f"gate `{gate.text}`: {gate.metric} is a fraction, which lies between 0 and 1",
+            remedy=gate.text.replace(gate.condition, f"{gate.operator} {mended}" + gate.text[len(gate.point_form) :]),
+        )
+
+
+def _unknown_metric(gate: Gate, known: Sequence[str], lead: str) -> InvalidProfile:
+    shorts = {key.rpartition(".")[2]: key for key in known if not key.endswith("*")}
+    near = nearest(gate.metric, [*known, *shorts], 1)
+    return InvalidProfile(
+        f"gate `{gate.text}`: {lead} metric `{gate.metric}`",
+        remedy=gate.text.replace(gate.metric, near[0], 1) if near else "repaudit list metrics",
+    )
+
+
+def _is_short_for(name: str, pattern: str) -> bool:
+    """Whether a full or short name fits a key pattern: `*` is one segment, a last `*` one or more."""
+    asked, wanted = name.split("."), pattern.split(".")
+    if wanted[-1] == "*" and len(asked) > len(wanted):
+        asked = asked[: len(wanted)]
+    if len(asked) > len(wanted):
+        return False
+    tail = wanted[len(wanted) - len(asked) :]
+    if len(asked) < len(wanted) and set(tail) == {"*"}:
+        return False
+    return all(want in {"*", given} for given, want in zip(asked, tail, strict=True))
+
+
+def _outside(gate: Gate) -> str:
+    return f"{'above' if gate.operator == '<=' else 'below'} the limit {gate.limit:.10g}"
+
+
+def _beside(value: float, limit: float) -> str:
+    """The number with as many digits as it takes to tell it from the limit, three at least."""
+    for digits in range(3, 17):
+        text = f"{value:.{digits}g}"
+        if value == limit or float(text) != limit:
+            return text
+    return repr(value)

@@ -1,0 +1,222 @@
+"""From a name, a file or the working directory to what a scan runs: `extends`, `--audits`, `--set`, `--limit`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from pydantic import JsonValue
+
+from repaudit import shipped
+from repaudit.errors import InvalidProfile, nearest
+from repaudit.profiles.document import Document, ProfileFile, read, read_gate
+from repaudit.profiles.settings import apply_settings, split_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from repaudit.profiles.gate import Gate
+    from repaudit.profiles.settings import Argument
+
+DEFAULT = "quick"
+DISCOVERED = ("repaudit.yaml", "pyproject.toml")
+"""Looked for in every folder from the working directory up to the repository's root, in this order."""
+
+Values: TypeAlias = dict[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedProfile:
+    """Everything that a scan does, whatever way it was asked for."""
+
+    name: str
+    """Of a shipped profile, else of the file."""
+    path: Path | None
+    """The file it was read from; None for a shipped profile."""
+    sha256: str
+    """Over the canonical JSON of `resolved`: equal for equal work."""
+    resolved: Mapping[str, JsonValue]
+    """JSON values, as the report keeps them."""
+    audits: Mapping[str, Mapping[str, JsonValue]]
+    """Raw parameters by audit, in the order in which the audits run."""
+    gates: tuple[Gate, ...]
+    limit: int | None
+    """Images at most, for every audit; an audit's own limit can only lower it."""
+    seed: int | None
+    model: str | None
+    """Reference to use where the command line names none."""
+    data: str | None
+    model_arguments: Mapping[str, Argument]
+    """Keyword arguments of the architecture, from `--set model.KEY=VALUE`."""
+
+
+def names() -> list[str]:
+    """The shipped profiles."""
+    return sorted(path.stem for path in shipped.folder("profiles").glob("*.yaml"))
+
+
+def summary(name: str) -> str:
+    """The sentence in which a shipped profile says what it is for: its first comment."""
+    text = (shipped.folder("profiles") / f"{name}.yaml").read_text(encoding="utf-8")
+    return text.splitlines()[0].removeprefix("#").strip()
+
+
+def load(
+    reference: str | None,
+    *,
+    audits: Sequence[str] | None,
+    settings: Sequence[str],
+    limit: int | None,
+    directory: Path,
+) -> ResolvedProfile:
+    """Finds a profile, follows what it extends and applies the command line.
+
+    Args:
+        reference: a shipped name or a path; None looks for repaudit.yaml or [tool.repaudit] from
+            `directory` up to the repository's root, and falls back on `quick`.
+        audits: only these; those that the profile does not name run with their defaults.
+        settings: `KEY=VALUE` each, the key dotted, `audits.` left out or not, values in YAML.
+        limit: images at most; None leaves the profile's own.
+        directory: the working directory.
+
+    Raises:
+        InvalidProfile: naming what is wrong, where, and what mends it.
+    """
+    document = _discover(directory) if reference is None else _find(reference, directory)
+    values = _chain(document, ())
+    if audits is not None:
+        values["audits"] = _chosen(values, list(audits))
+    arguments, others = split_settings(settings)
+    apply_settings(values, others)
+    if limit is not None:
+        values["limit"] = limit
+    checked = Document(path=document.path, label="--set", values=values, lines={}).check()
+    is_shipped = document.path.parent == shipped.folder("profiles")
+    return _resolved(
+        checked,
+        name=document.path.stem if is_shipped else document.path.name,
+        path=None if is_shipped else document.path,
+        arguments=arguments,
+    )
+
+
+def _resolved(
+    checked: ProfileFile, *, name: str, path: Path | None, arguments: Mapping[str, Argument]
+) -> ResolvedProfile:
+    if not isinstance(checked.audits, dict) or not checked.audits:
+        raise InvalidProfile(
+            f"the profile {name} names no audit", remedy="audits: [accuracy, calibration], or extends: quick"
+        )
+    parameters = {audit: dict(given or {}) for audit, given in checked.audits.items()}
+    resolved = checked.model_dump(mode="json", exclude={"extends"}) | {
+        "audits": parameters,
+        "gates": checked.gates or [],
+    }
+    canonical = json.dumps(resolved, sort_keys=True, allow_nan=False)
+    return ResolvedProfile(
+        name=name,
+        path=path,
+        sha256=hashlib.sha256(canonical.encode()).hexdigest(),
+        resolved=resolved,
+        audits=parameters,
+        gates=tuple(read_gate(entry, name) for entry in checked.gates or []),
+        limit=checked.limit,
+        seed=checked.seed,
+        model=checked.model,
+        data=checked.data,
+        model_arguments=arguments,
+    )
+
+
+def _discover(directory: Path) -> Document:
+    for folder in _up_to_repository_root(directory):
+        for name in DISCOVERED:
+            if (folder / name).is_file():
+                document = read(folder / name, name)
+                if document is not None:
+                    return document
+    return _find(DEFAULT, directory)
+
+
+def _up_to_repository_root(directory: Path) -> list[Path]:
+    """The folders in question; outside any repository only the working directory, not a stranger's home."""
+    here = directory.resolve()
+    upwards: list[Path] = []
+    for folder in (here, *here.parents):
+        upwards.append(folder)
+        if (folder / ".git").exists():
+            return upwards
+    return [here]
+
+
+def _find(reference: str, directory: Path) -> Document:
+    """A shipped profile by name, else a file; a name never means a file in the working directory."""
+    known = names()
+    if reference in known:
+        path = shipped.folder("profiles") / f"{reference}.yaml"
+    elif "/" in reference or Path(reference).suffix in {".yaml", ".yml", ".toml"}:
+        path = directory / Path(reference).expanduser()
+    else:
+        near = nearest(reference, known, 1)
+        raise InvalidProfile(
+            f"there is no profile `{reference}`",
+            detail=f"shipped profiles: {', '.join(known)}; a file needs its suffix or a slash",
+            remedy=f"--profile {near[0]}" if near else "repaudit list profiles",
+        )
+    if not path.is_file():
+        raise InvalidProfile(
+            f"there is no profile file {reference}",
+            detail=f"looked for relative to {directory}",
+            remedy=f"--profile {DEFAULT}, or: repaudit list profiles",
+        )
+    document = read(path, reference if reference not in known else f"{reference}.yaml")
+    if document is None:
+        raise InvalidProfile(
+            f"{reference} has no table [tool.repaudit]", remedy='[tool.repaudit]\naudits = ["accuracy"]'
+        )
+    return document
+
+
+def _chain(document: Document, seen: tuple[Path, ...]) -> Values:
+    """The values of a file over those of the profile that it extends."""
+    own = document.check()
+    path = document.path.resolve()
+    if path in seen:
+        raise InvalidProfile(
+            f"{document.where('extends')}: the profiles extend each other in a circle",
+            detail=" → ".join(step.name for step in (*seen, path)),
+        )
+    base: Values = {}
+    if own.extends is not None:
+        try:
+            parent = _find(own.extends, document.path.parent)
+        except InvalidProfile as error:
+            where = document.where("extends")
+            raise InvalidProfile(f"{where}: {error.problem}", detail=error.detail, remedy=error.remedy) from None
+        base = _chain(parent, (*seen, path))
+    values = {key: document.values[key] for key in own.model_fields_set if key not in {"extends", "version"}}
+    if isinstance(own.audits, list):
+        values["audits"] = _chosen(base, own.audits)
+    elif own.audits is not None:
+        values["audits"] = {name: given or {} for name, given in own.audits.items()}
+        return _merged(base, values)
+    return {**base, **values}
+
+
+def _chosen(values: Values, audits: list[str]) -> Values:
+    """These audits and no others, each with the parameters that the profile already has for it."""
+    given = values.get("audits")
+    known = given if isinstance(given, dict) else {}
+    return {name: known.get(name, {}) for name in audits}
+
+
+def _merged(base: Values, over: Values) -> Values:
+    """Mappings merge key by key at every depth; anything else replaces."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged

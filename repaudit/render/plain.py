@@ -1,0 +1,55 @@
+"""Text and numbers made fit to print: foreign names must not act, and digits must mean something."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from repaudit.report import Metric
+
+LONGEST_NAME = 120
+
+
+def safe(text: str, longest: int = LONGEST_NAME) -> str:
+    r"""A foreign name in printable characters, shortened in the middle.
+
+    Control, format, surrogate and private characters (escape sequences, line breaks, marks that turn
+    the writing direction) are shown by their escapes, such as `\x1b`.
+    """
+    shown = "".join(_shown(character) for character in _shortened(text, longest))
+    return _shortened(shown, 2 * longest)
+
+
+def number(value: float) -> str:
+    """Three digits that count, never in exponents between 0.0001 and a million."""
+    if value == 0 or not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.3g}"
+    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def value_and_interval(metric: Metric) -> tuple[str, str]:
+    """Both with as many decimals as the width of the interval can carry; the interval may be empty."""
+    interval = metric.interval
+    if interval is None:
+        return number(metric.value), ""
+    width = interval.high - interval.low
+    if not 1e-6 <= width < 1e6:
+        return number(metric.value), f"{number(interval.low)} – {number(interval.high)}"
+    decimals = max(0, 1 - math.floor(math.log10(width)))
+    return f"{metric.value:,.{decimals}f}", f"{interval.low:,.{decimals}f} – {interval.high:,.{decimals}f}"
+
+
+def _shown(character: str) -> str:
+    if unicodedata.category(character)[0] != "C" and character not in "\u2028\u2029":
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _shortened(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    head = longest // 2
+    return f"{text[:head]}…{text[head + 1 - longest :]}"

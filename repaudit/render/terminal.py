@@ -1,0 +1,184 @@
+"""The report in at most 100 columns: what was measured, what the gates say, why, and what to do next."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from repaudit.profiles import Severity
+from repaudit.render.headlines import family, shown_keys
+from repaudit.render.plain import safe, value_and_interval
+from repaudit.render.readings import next_step, readings
+from repaudit.render.table import TableColumn, lay_out
+from repaudit.report import AuditStatus, Outcome, RunStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import TextIO
+
+    from repaudit.report import Report, Verdict
+
+WIDTH = 100
+_COLUMNS = (
+    TableColumn("Audit"),
+    TableColumn("Metric", narrowest=18),
+    TableColumn("Value", right=True),
+    TableColumn("95% interval"),
+    TableColumn("n", right=True),
+    TableColumn("Gate", narrowest=10),
+    TableColumn("Verdict"),
+)
+_WORDS: Mapping[str, tuple[str, str]] = {
+    Outcome.PASS: ("pass", "green"),
+    Outcome.UNPROVEN: ("pass ~", "yellow"),
+    Outcome.FAIL: ("FAIL", "bold red"),
+    Outcome.NOT_MEASURED: ("NOT MEASURED", "bold red"),
+}
+
+
+def console_for(stream: TextIO | None = None) -> Console:
+    """A console that is 100 columns wide where nobody looks, and at most that where somebody does.
+
+    NO_COLOR is honoured; a character that the stream cannot encode becomes `?` instead of an error.
+
+    Args:
+        stream: stdout by default.
+    """
+    stream = sys.stdout if stream is None else stream
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
+    console = Console(file=stream, markup=False, emoji=False, highlight=False)
+    console.width = min(WIDTH, console.width) if stream.isatty() else WIDTH
+    return console
+
+
+def print_report(report: Report, console: Console, *, verbose: bool = False) -> None:
+    """Prints the whole report.
+
+    Args:
+        report: judged or not.
+        console: such as `console_for()` makes.
+        verbose: every metric instead of the headlines.
+    """
+    _write(console, Text(_header(report), style="bold"))
+    keys = shown_keys(report, everything=verbose)
+    console.print()
+    for line in lay_out(_COLUMNS, list(_rows(report, keys)), console, min(WIDTH, console.width)):
+        console.print(line, soft_wrap=True)
+    for heading, lines in (
+        ("", list(_explanations(report))),
+        ("Why", [(Text("·"), sentence) for sentence in readings(report)]),
+        ("Not measured", list(_skipped(report))),
+        ("Mind", [(Text("·"), safe(warning.message, 400)) for warning in report.warnings]),
+    ):
+        if lines:
+            console.print()
+            if heading:
+                console.print(Text(heading, style="bold"))
+            for label, sentence in lines:
+                _write(console, label, sentence)
+    console.print()
+    hidden = len(report.metrics) - len(set(keys) & set(report.metrics))
+    if hidden:
+        _write(console, Text(f"{hidden} more metrics with -v and in the JSON.", style="dim"))
+    print_summary(report, console)
+    _write(console, Text("Next:", style="bold"), next_step(report))
+
+
+def print_summary(report: Report, console: Console) -> None:
+    """One line: how the gates stand."""
+    verdicts = report.gates
+    failed = sum(verdict.failed for verdict in verdicts)
+    if not verdicts:
+        said = "no gates were set"
+    elif failed:
+        said = f"{failed} of {len(verdicts)} gates failed"
+    else:
+        said = "the gate holds" if len(verdicts) == 1 else f"all {len(verdicts)} gates hold"
+        unproven = sum(verdict.outcome == Outcome.UNPROVEN for verdict in verdicts)
+        said += f", {unproven} of them unproven" if unproven else ""
+    if report.run.status is not RunStatus.COMPLETE:
+        said += f" · {report.run.status}: {safe(report.run.message or 'not all of it was measured', 300)}"
+    style = "bold red" if failed else ""
+    _write(console, Text(f"{said} · profile {safe(report.profile.name)} · {report.run.duration_s:.1f} s", style=style))
+
+
+def _header(report: Report) -> str:
+    parts = (
+        f"repaudit {safe(report.tool.version)}",
+        safe(report.model.resolved),
+        f"{report.data.images_count:,} images of {safe(report.data.ref)}",
+        safe(report.run.environment.device),
+        f"seed {report.run.seed}",
+    )
+    return " · ".join(parts)
+
+
+def _rows(report: Report, keys: list[str]) -> Iterator[list[Text]]:
+    previous = None
+    for key in keys:
+        group = family(key)
+        metric = report.metrics.get(key)
+        value, interval = ("–", "") if metric is None else value_and_interval(metric)
+        count = "" if metric is None else f"{metric.n:,}"
+        left = [group if group != previous else "", safe(key.removeprefix(f"{group}.")), value, interval, count]
+        previous = group
+        verdicts: list[Verdict | None] = [verdict for verdict in report.gates if verdict.metric == key]
+        for verdict in verdicts or [None]:
+            yield [*(Text(cell) for cell in left), *_gate_cells(verdict)]
+            left = [""] * len(left)
+
+
+def _gate_cells(verdict: Verdict | None) -> tuple[Text, Text]:
+    if verdict is None:
+        return Text(), Text()
+    condition = re.search(r"[<>]=.*", verdict.gate)
+    return Text(safe(condition[0] if condition else verdict.gate)), Text(*_word(verdict))
+
+
+def _word(verdict: Verdict) -> tuple[str, str]:
+    word, style = _WORDS.get(verdict.outcome, (safe(verdict.outcome), ""))
+    if verdict.level is Severity.WARN and verdict.outcome in {Outcome.FAIL, Outcome.NOT_MEASURED}:
+        return f"warn: {verdict.outcome}", "yellow"
+    return word, style
+
+
+def _explanations(report: Report) -> Iterator[tuple[Text, str]]:
+    """What did not simply pass, failures first."""
+    order = [Outcome.FAIL, Outcome.NOT_MEASURED, Outcome.UNPROVEN]
+    for outcome in order:
+        for verdict in report.gates:
+            if verdict.outcome == outcome:
+                word, style = _word(verdict)
+                yield Text(word.removeprefix("pass "), style=style), safe(verdict.reason, 400)
+
+
+def _skipped(report: Report) -> Iterator[tuple[Text, str]]:
+    for audit in report.audits:
+        if audit.status is not AuditStatus.OK:
+            word = "could not finish" if audit.status is AuditStatus.ERROR else "skipped"
+            yield Text("·"), f"{safe(audit.id)} {word}: {safe(audit.reason or 'no reason given', 400)}"
+            continue
+        by_reason: dict[str, list[str]] = {}
+        for key, reason in audit.skipped.items():
+            by_reason.setdefault(reason, []).append(safe(key))
+        for reason, keys in by_reason.items():
+            named = ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")
+            yield Text("·"), f"{named}: {safe(reason, 400)}"
+
+
+def _write(console: Console, text: Text, sentence: str = "") -> None:
+    """Wraps a paragraph; a label keeps its lines together by an indent."""
+    line = text.copy()
+    if sentence:
+        line.append(" ").append(sentence, style="default")
+    first, *others = line.wrap(console, min(WIDTH, console.width) - 2)
+    for part, indent in ((first, 0), *((other, 2) for other in others)):
+        part.rstrip()
+        console.print(Padding(part, (0, 0, 0, indent), expand=False), soft_wrap=True)

@@ -1,0 +1,48 @@
+"""What one scan found, as one JSON file and one sidecar; every renderer reads only this."""
+
+from __future__ import annotations
+
+from repaudit.report.document import SCHEMA_VERSION, Report, read, schema, write
+from repaudit.report.findings import AuditEntry, AuditStatus, Gathered, Metric, WarningEntry, gather
+from repaudit.report.provenance import (
+    BadImageEntry,
+    DataSection,
+    HeadSection,
+    ModelSection,
+    ProfileSection,
+    Tool,
+)
+from repaudit.report.run import Cost, Environment, EvaluationShapeEntry, Run, RunStatus, scrubbed
+from repaudit.report.sidecar import PerImage, read_per_image
+from repaudit.report.verdicts import Outcome, Verdict, VerdictSummary
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "AuditEntry",
+    "AuditStatus",
+    "BadImageEntry",
+    "Cost",
+    "DataSection",
+    "Environment",
+    "EvaluationShapeEntry",
+    "Gathered",
+    "HeadSection",
+    "Metric",
+    "ModelSection",
+    "Outcome",
+    "PerImage",
+    "ProfileSection",
+    "Report",
+    "Run",
+    "RunStatus",
+    "Tool",
+    "Verdict",
+    "VerdictSummary",
+    "WarningEntry",
+    "gather",
+    "read",
+    "read_per_image",
+    "schema",
+    "scrubbed",
+    "write",
+]

@@ -1,0 +1,190 @@
+"""From a loaded network to a classifier whose claims were checked on one batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from repaudit.classifier import Capability, Card, Classifier, HeadCard
+from repaudit.errors import InvalidModel
+from repaudit.sources._head import find_head
+from repaudit.sources._preprocess import read_preprocess
+from repaudit.sources._softmax import uncover_logits
+from repaudit.sources._state import state_sha256
+
+if TYPE_CHECKING:
+    from repaudit.preprocessing import Preprocess
+    from repaudit.sources._contract import Draft, ModelRequest
+
+PROOF_ROWS = 8
+SIZES_TRIED = (32, 224, 28, 8, 64, 16, 96, 128, 160, 256, 299, 384, 512)
+"""Sides of square images on which a network of unknown input size is tried, in this order."""
+WAYS_TO_GIVE_PREPROCESSING = (
+    "--preprocess timm:NAME, --preprocess torchvision:NAME/WEIGHTS, "
+    "--preprocess FILE.yaml with mean: [0.485, 0.456, 0.406] and std: [0.229, 0.224, 0.225], "
+    "or `preprocess = {…}` with the same keys in the py: file"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """The classifier under construction, and the size on which it answers."""
+
+    classifier: Classifier
+    size: tuple[int, int]
+    outputs: torch.Tensor
+    """(8, c) on proof batch 0."""
+
+    def logits(self, index: int) -> torch.Tensor:
+        """(8, c) on the index-th proof batch, autocast off."""
+        return _run(self.classifier, self.size, index)
+
+
+def assemble(draft: Draft, request: ModelRequest) -> Classifier:
+    """Checks weights and outputs, finds and proves the head, and writes the card.
+
+    Raises:
+        InvalidModel: preprocessing is unknown, weights or outputs are not finite, or the network does not take
+            such images or does not answer with (b, c).
+    """
+    preprocess = _preprocess(draft, request)
+    network = draft.network.float()
+    _refuse_broken_weights(network, request.ref)
+    card = Card(
+        ref=request.ref,
+        resolved=draft.resolved,
+        source=draft.source,
+        architecture=draft.architecture,
+        arguments=dict(request.arguments),
+        weights_sha256=state_sha256(network),
+        files=dict(draft.files),
+        preprocess=preprocess,
+        params_count=sum(parameter.numel() for parameter in network.parameters()),
+        classes_count=0,
+        class_ids=None,
+        head=HeadCard(kind="none", reason="not looked for yet"),
+    )
+    notes = list(draft.notes)
+    probe = _probe(Classifier(network, card, None, request.device, frozenset()), request.ref)
+    classes = _count_classes(probe.outputs, request.ref)
+    uncovered = uncover_logits(network, probe.outputs, lambda: probe.logits(0))
+    if uncovered.note is not None:
+        notes.append(uncovered.note)
+        bare = Classifier(uncovered.network, card, None, request.device, frozenset())
+        probe = _Probe(bare, probe.size, _run(bare, probe.size, 0))
+    if preprocess.size is None:
+        notes.append(f"no input size is given; checked on {probe.size[0]}×{probe.size[1]} images")
+    found = find_head(uncovered.network, classes, probe.logits)
+    capabilities = set() if found.head is None else {Capability.FEATURES, Capability.LINEAR_HEAD}
+    if found.head is None:
+        notes.append(f"no linear head: {found.card.reason}")
+    if _gives_gradients(probe):
+        capabilities.add(Capability.GRADIENTS)
+    else:
+        notes.append("the network gives no gradients (it detaches, or runs under no_grad)")
+    if draft.class_ids is not None and len(draft.class_ids) != classes:
+        notes.append(f"{len(draft.class_ids)} class names for {classes} classes: names not used")
+    known = draft.class_ids if draft.class_ids is not None and len(draft.class_ids) == classes else None
+    card = replace(card, classes_count=classes, class_ids=known, head=found.card, notes=tuple(notes))
+    return Classifier(uncovered.network, card, found.head, request.device, frozenset(capabilities))
+
+
+def proof_batch(channels: int, size: tuple[int, int], index: int) -> torch.Tensor:
+    """(8, channels, h, w) in [0, 1]: noise, soft blobs, black and white, always the same for one index."""
+    generator = torch.Generator().manual_seed(index)
+    noise = torch.rand(4, channels, *size, generator=generator)
+    blobs = F.interpolate(torch.rand(2, channels, 4, 4, generator=generator), size, mode="bilinear")
+    flat = torch.stack([torch.zeros(channels, *size), torch.ones(channels, *size)])
+    return torch.cat([noise, blobs, flat])
+
+
+def _preprocess(draft: Draft, request: ModelRequest) -> Preprocess:
+    if request.preprocess is not None:
+        return read_preprocess(request.preprocess)
+    if draft.preprocess is not None:
+        return draft.preprocess
+    raise InvalidModel(
+        f"nothing says how images are normalised for `{request.ref}`",
+        detail="a wrong mean or std lowers accuracy without a word, so it is never guessed",
+        remedy=WAYS_TO_GIVE_PREPROCESSING,
+    )
+
+
+def _refuse_broken_weights(network: nn.Module, ref: str) -> None:
+    parameters = dict(network.named_parameters())
+    for name, tensor in network.state_dict().items():
+        if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
+            continue
+        # Attention masks keep −inf in buffers on purpose; NaN and +inf have no use anywhere.
+        broken = ~torch.isfinite(tensor) if name in parameters else tensor.isnan() | tensor.isposinf()
+        if bool(broken.any()):
+            raise InvalidModel(
+                f"`{ref}`: weights `{name}` hold NaN or infinity",
+                detail=f"{int(broken.sum())} of {tensor.numel()} values are not finite",
+                remedy="an earlier checkpoint of the same training: this one diverged",
+            )
+
+
+def _run(classifier: Classifier, size: tuple[int, int], index: int) -> torch.Tensor:
+    images = proof_batch(classifier.card.preprocess.channels, size, index)
+    with torch.inference_mode(), torch.autocast(classifier.device.type, enabled=False):
+        return classifier.logits(images.to(classifier.device))
+
+
+def _probe(classifier: Classifier, ref: str) -> _Probe:
+    """Finds a size that the network takes; refuses outputs that are not one row of numbers per image."""
+    preprocess = classifier.card.preprocess
+    size = preprocess.size
+    tried = [size] if size is not None else [(side, side) for side in SIZES_TRIED]
+    shapes = classifier.network.register_forward_hook(lambda _, __, output: _check_output(output, ref))
+    first: Exception | None = None
+    try:
+        for height, width in tried:
+            try:
+                return _Probe(classifier, (height, width), _run(classifier, (height, width), 0))
+            except InvalidModel:
+                raise
+            except Exception as error:  # whatever a network raises on images of the wrong shape
+                first = first or error
+    finally:
+        shapes.remove()
+    height, width = tried[0]
+    reason = (str(first).strip().splitlines() or ["no message"])[0]
+    raise InvalidModel(
+        f"`{ref}` cannot take images of shape ({PROOF_ROWS}, {preprocess.channels}, {height}, {width})",
+        detail=f"{type(first).__name__}: {reason[:300]}",
+        remedy="--preprocess FILE.yaml with the network's `size`, and one `mean` and `std` per channel it takes",
+    ) from first
+
+
+def _check_output(output: object, ref: str) -> None:
+    if not isinstance(output, torch.Tensor):
+        raise InvalidModel(
+            f"`{ref}` answers with {type(output).__name__}, not with one tensor of logits",
+            remedy="py:FILE.py:factory with a wrapper whose forward() returns the logits (b, classes)",
+        )
+    if output.dim() != 2 or len(output) != PROOF_ROWS or output.shape[1] < 2:
+        raise InvalidModel(
+            f"`{ref}` answers {PROOF_ROWS} images with shape {tuple(output.shape)}, not ({PROOF_ROWS}, classes)",
+            remedy="a classifier of at least two classes; a headless backbone has no predictions to audit",
+        )
+
+
+def _count_classes(logits: torch.Tensor, ref: str) -> int:
+    bad = int((~torch.isfinite(logits)).any(1).sum())
+    if bad:
+        raise InvalidModel(
+            f"`{ref}` answers with NaN or infinity on {bad} of {len(logits)} random images",
+            remedy="check --preprocess (mean, std), and whether the weights overflowed when they were stored",
+        )
+    return int(logits.shape[1])
+
+
+def _gives_gradients(probe: _Probe) -> bool:
+    images = proof_batch(probe.classifier.card.preprocess.channels, probe.size, 0)[:2].to(probe.classifier.device)
+    with torch.enable_grad():
+        return bool(probe.classifier.logits(images.requires_grad_()).requires_grad)

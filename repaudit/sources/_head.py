@@ -1,0 +1,205 @@
+"""Finding the affine last step of a network and proving it: names are never trusted.
+
+The feature is the input of the last linear layer in eval mode. A network is split only if
+`features @ weight.T + bias` reproduces its logits on images it has not seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from repaudit.classifier import HeadCard
+from repaudit.sources._softmax import looks_like_log_probabilities
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+TOLERANCE = 1e-4
+"""Largest max |f W.T + b − logits| / max |logits| that counts as equal in float32."""
+_SNAP = 1e-3
+"""A fitted share this close to 1/m is 1/m; a smaller one is 0."""
+
+
+class Tap:
+    """Keeps the input of one layer from the latest forward pass."""
+
+    def __init__(self, name: str, layer: nn.Linear | nn.Conv2d) -> None:
+        self.name = name
+        self.layer = layer
+        self.calls = 0
+        self._input: torch.Tensor | None = None
+        self._hook = layer.register_forward_pre_hook(self._keep)
+
+    def take(self) -> torch.Tensor:
+        """(b, d) float: the layer's input, positions averaged (which a linear layer commutes with)."""
+        if self._input is None:
+            raise RuntimeError(f"`{self.name}` has not run since its input was last taken")
+        kept, self._input = self._input, None
+        if isinstance(self.layer, nn.Conv2d):
+            return kept.flatten(2).mean(2)
+        return kept if kept.dim() == 2 else kept.flatten(1, -2).mean(1)
+
+    def remove(self) -> None:
+        """Leaves the layer as it was."""
+        self._hook.remove()
+
+    @property
+    def kind(self) -> str:
+        """As a head card calls it."""
+        return "1x1 convolution" if isinstance(self.layer, nn.Conv2d) else "linear"
+
+    def affine(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(c, d) weight and (c,) bias in float32."""
+        weight = self.layer.weight.detach().flatten(1).float()
+        bias = self.layer.bias
+        return weight, weight.new_zeros(len(weight)) if bias is None else bias.detach().float()
+
+    def _keep(self, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        self.calls += 1
+        self._input = inputs[0] if inputs else None
+
+
+class AffineHead:
+    """`repaudit.classifier.Head`: one linear layer, or several whose outputs are averaged."""
+
+    def __init__(self, taps: Sequence[Tap], shares: Sequence[float]) -> None:
+        parts = [tap.affine() for tap in taps]
+        self.weight = torch.cat([share * weight for share, (weight, _) in zip(shares, parts, strict=True)], dim=1)
+        self.bias = torch.stack([share * bias for share, (_, bias) in zip(shares, parts, strict=True)]).sum(0)
+        self._taps = tuple(taps)
+
+    def collect(self) -> torch.Tensor:
+        """(b, d): the features of the forward pass that just ran; may be taken once."""
+        features = [tap.take() for tap in self._taps]
+        return features[0] if len(features) == 1 else torch.cat(features, dim=1)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundHead:
+    """A proved head, or the reason why there is none."""
+
+    head: AffineHead | None
+    card: HeadCard
+
+
+def find_head(network: nn.Module, classes: int, logits_of: Callable[[int], torch.Tensor]) -> FoundHead:
+    """Looks for linear layers whose inputs explain the logits, and proves it.
+
+    Shares of several heads are fitted on the first batch and proved on the second, so that learned
+    mixing weights are found as well as plain averages.
+
+    Args:
+        network: in eval mode.
+        classes: width of its logits.
+        logits_of: runs the network on the k-th proof batch and returns (b, c) logits.
+    """
+    taps = [Tap(name, layer) for name, layer in network.named_modules() if _may_be_head(layer, classes)]
+    found: FoundHead | None = None
+    try:
+        logits = logits_of(0).double()
+        ran = [tap for tap in taps if tap.calls == 1]
+        if not ran:
+            return _none(_absence(taps, classes))
+        answers = [_answer(tap, logits) for tap in ran]
+        found = _one(ran, answers, logits) or _several(ran, answers, logits, logits_of)
+        return found or _none(_failure(ran, answers, logits))
+    finally:
+        kept = found.card.modules if found else ()
+        for tap in taps:
+            if tap.name not in kept:
+                tap.remove()
+
+
+def _may_be_head(layer: nn.Module, classes: int) -> bool:
+    if isinstance(layer, nn.Linear):
+        return layer.out_features == classes
+    return (
+        isinstance(layer, nn.Conv2d)
+        and layer.out_channels == classes
+        and layer.groups == 1
+        and layer.kernel_size == layer.stride == (1, 1)
+        and layer.padding in ((0, 0), 0, "valid", "same")
+    )
+
+
+def _answer(tap: Tap, logits: torch.Tensor) -> torch.Tensor | None:
+    """The logits that this layer alone would give, in float64; None where shapes do not match."""
+    weight, bias = tap.affine()
+    answer = tap.take().double() @ weight.double().T + bias.double()
+    return answer if answer.shape == logits.shape else None
+
+
+def _one(ran: Sequence[Tap], answers: Sequence[torch.Tensor | None], logits: torch.Tensor) -> FoundHead | None:
+    for tap, answer in reversed(list(zip(ran, answers, strict=True))):
+        if answer is not None and (error := _error(answer, logits)) <= TOLERANCE:
+            return _found([tap], [1.0], error)
+    return None
+
+
+def _several(
+    ran: Sequence[Tap],
+    answers: Sequence[torch.Tensor | None],
+    logits: torch.Tensor,
+    logits_of: Callable[[int], torch.Tensor],
+) -> FoundHead | None:
+    pairs = [(tap, answer) for tap, answer in zip(ran, answers, strict=True) if answer is not None]
+    if not pairs:
+        return None
+    columns = torch.stack([answer.flatten() for _, answer in pairs], dim=1).cpu()
+    fitted = torch.linalg.lstsq(columns, logits.cpu().flatten()[:, None], driver="gelsd").solution.flatten()
+    taps = [tap for (tap, _), share in zip(pairs, fitted, strict=True) if abs(share) > _SNAP]
+    shares = [float(share) for share in fitted if abs(share) > _SNAP]
+    if not taps:
+        return None
+    if all(abs(share - 1 / len(taps)) < _SNAP for share in shares):
+        shares = [1 / len(taps)] * len(taps)
+    head = AffineHead(taps, shares)
+    unseen = logits_of(1).double()
+    error = _error(head.collect().double() @ head.weight.double().T + head.bias.double(), unseen)
+    return _found(taps, shares, error) if error <= TOLERANCE else None
+
+
+def _found(taps: Sequence[Tap], shares: Sequence[float], error: float) -> FoundHead:
+    head = AffineHead(taps, shares)
+    card = HeadCard(
+        kind=taps[0].kind if len(taps) == 1 else "averaged linear",
+        modules=tuple(tap.name for tap in taps),
+        feature_width=head.weight.shape[1],
+        proof_error=error,
+    )
+    return FoundHead(head, card)
+
+
+def _error(answer: torch.Tensor, logits: torch.Tensor) -> float:
+    scale = float(logits.abs().max())
+    return float((answer - logits).abs().max()) / scale if scale else float(answer.abs().max())
+
+
+def _none(reason: str) -> FoundHead:
+    return FoundHead(None, HeadCard(kind="none", reason=reason))
+
+
+def _absence(taps: Sequence[Tap], classes: int) -> str:
+    if not taps:
+        return f"no linear layer and no 1×1 convolution has {classes} outputs"
+    often = [tap for tap in taps if tap.calls > 1]
+    if often:
+        return f"`{often[-1].name}` runs {often[-1].calls} times in one pass: there is no single last feature"
+    return f"`{taps[-1].name}` has {classes} outputs but is not called as a layer in the forward pass"
+
+
+def _failure(ran: Sequence[Tap], answers: Sequence[torch.Tensor | None], logits: torch.Tensor) -> str:
+    errors = {tap.name: _error(answer, logits) for tap, answer in zip(ran, answers, strict=True) if answer is not None}
+    if not errors:
+        return f"the output of `{ran[-1].name}` has another shape than the logits"
+    if looks_like_log_probabilities(logits):
+        return "the network ends in a log-softmax inside forward(): its outputs are not affine in any feature"
+    name = min(errors, key=lambda key: errors[key])
+    return (
+        f"the logits are not affine in the input of `{name}` (relative error {errors[name]:.2g}): "
+        "something else contributes to them or a non-linear step follows"
+    )

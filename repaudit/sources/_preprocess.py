@@ -1,0 +1,181 @@
+"""Normalisation and geometry from timm's configuration, torchvision's weights, or a person's own figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from repaudit.errors import InvalidModel, nearest
+from repaudit.preprocessing import Crop, Interpolation, Layout, Preprocess
+
+if TYPE_CHECKING:
+    from enum import StrEnum
+
+KEYS = ("mean", "std", "size", "resize", "crop", "interpolation", "layout")
+
+
+def read_preprocess(ref: str) -> Preprocess:
+    """The preprocessing that `--preprocess` names.
+
+    Args:
+        ref: `timm:NAME`, `torchvision:NAME/WEIGHTS` or the path of a YAML file.
+
+    Raises:
+        InvalidModel: an unknown name, a missing file, or keys and values that make no sense.
+    """
+    prefix, colon, name = ref.partition(":")
+    if colon and prefix == "timm":
+        from repaudit.sources.timm import pretrained_config
+
+        return from_timm(pretrained_config(name), ref)
+    if colon and prefix == "torchvision":
+        from repaudit.sources.torchvision import weights_named
+
+        chosen = weights_named(name)
+        return from_torchvision(chosen.transforms, chosen.resolved)
+    return _from_yaml(Path(ref))
+
+
+def from_timm(config: Mapping[str, object], source: str) -> Preprocess:
+    """The evaluation transform that timm makes of a configuration, at the training size."""
+    size = _pair(
+        "input_size", list(_sequence("input_size", config.get("input_size", (3, 224, 224)), source))[1:], source
+    )
+    crop_share = float(str(config.get("crop_pct") or 0.875))
+    given = {
+        "mean": config.get("mean"),
+        "std": config.get("std"),
+        "size": list(size),
+        "resize": None if size[0] != size[1] and crop_share == 1 else math.floor(min(size) / crop_share),
+        "crop": config.get("crop_mode") or "center",
+        "interpolation": config.get("interpolation") or "bicubic",
+    }
+    return from_mapping(given, source)
+
+
+def from_torchvision(transforms: object, source: str) -> Preprocess:
+    """The `ImageClassification` transform that comes with a torchvision weights entry."""
+    values = vars(transforms)
+    interpolation = values["interpolation"].value
+    given = {
+        "mean": values["mean"],
+        "std": values["std"],
+        "size": values["crop_size"] * (2 if len(values["crop_size"]) == 1 else 1),
+        "resize": values["resize_size"][0],
+        "interpolation": interpolation,
+    }
+    return from_mapping(given, source)
+
+
+def from_mapping(given: Mapping[str, object], source: str) -> Preprocess:
+    """Preprocessing from the keys of a YAML file or of a module's `preprocess = {…}`.
+
+    Args:
+        given: `mean` and `std`, optionally `size`, `resize`, `crop`, `interpolation`, `layout`.
+        source: where the figures come from.
+
+    Raises:
+        InvalidModel: a key is missing or unknown (the nearest is named), or a value makes no sense.
+    """
+    for key in given:
+        if key not in KEYS:
+            near = nearest(str(key), KEYS, 1)
+            raise InvalidModel(
+                f"{source}: unknown preprocessing key `{key}`",
+                remedy=f"`{near[0]}`" if near else "one of " + ", ".join(KEYS),
+            )
+    absent = [key for key in ("mean", "std") if given.get(key) is None]
+    if absent:
+        raise InvalidModel(
+            f"{source}: preprocessing lacks `{absent[0]}`", remedy="mean: [0.5, 0.5, 0.5], one per channel"
+        )
+    mean, std = _colours("mean", given["mean"], source), _colours("std", given["std"], source)
+    if len(mean) != len(std) or min(std) <= 0:
+        raise InvalidModel(
+            f"{source}: mean {list(mean)} and std {list(std)} must have one value per channel, std above 0",
+            remedy="mean: [0.5, 0.5, 0.5] with std: [0.5, 0.5, 0.5]",
+        )
+    size = None if given.get("size") is None else _pair("size", given["size"], source)
+    resize = None if given.get("resize") is None else _side("resize", given["resize"], source)
+    if resize is not None and size is None:
+        raise InvalidModel(f"{source}: `resize` needs `size`, the part that is cut out", remedy=f"size: {resize}")
+    return Preprocess(
+        mean=mean,
+        std=std,
+        size=size,
+        resize=resize,
+        crop=Crop(_choice("crop", given.get("crop", "center"), Crop, source)),
+        interpolation=Interpolation(
+            _choice("interpolation", given.get("interpolation", "bicubic"), Interpolation, source)
+        ),
+        layout=Layout(_choice("layout", given.get("layout", "nchw"), Layout, source)),
+        source=source,
+    )
+
+
+def _from_yaml(path: Path) -> Preprocess:
+    import yaml
+
+    if not path.is_file():
+        raise InvalidModel(
+            f"`--preprocess {path}` is neither `timm:NAME`, `torchvision:NAME/WEIGHTS` nor a file",
+            remedy="--preprocess FILE.yaml with mean: [0.485, 0.456, 0.406] and std: [0.229, 0.224, 0.225]",
+        )
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise InvalidModel(
+            f"`{path}` is no YAML file", detail=str(error), remedy="lines such as `mean: [0.5]`"
+        ) from None
+    if not isinstance(given, Mapping):
+        raise InvalidModel(f"`{path}` holds no keys", remedy="lines such as `mean: [0.5, 0.5, 0.5]`")
+    return from_mapping(given, path.name)
+
+
+def _sequence(key: str, value: object, source: str) -> Sequence[object]:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return value
+    raise InvalidModel(f"{source}: `{key}` cannot be {value!r}", remedy=f"{key}: a list of numbers")
+
+
+def _number(key: str, value: object, source: str) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    raise InvalidModel(f"{source}: `{key}` cannot be {value!r}", remedy=f"{key}: a list of numbers")
+
+
+def _colours(key: str, value: object, source: str) -> tuple[float, ...]:
+    given = [value] if isinstance(value, int | float) else _sequence(key, value, source)
+    colours = tuple(_number(key, one, source) for one in given)
+    if not colours or max(colours) > 1:
+        raise InvalidModel(
+            f"{source}: `{key}` is {list(colours)}, but pixels lie in [0, 1]",
+            remedy=f"{key}: {[round(colour / 255, 4) for colour in colours] or [0.5]}",
+        )
+    return colours
+
+
+def _side(key: str, value: object, source: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise InvalidModel(f"{source}: `{key}` cannot be {value!r}", remedy=f"{key}: 224   (pixels)")
+
+
+def _pair(key: str, value: object, source: str) -> tuple[int, int]:
+    sides = [value, value] if isinstance(value, int) else _sequence(key, value, source)
+    if len(sides) != 2:
+        raise InvalidModel(f"{source}: `{key}` cannot be {value!r}", remedy=f"{key}: [224, 224]   (height, width)")
+    return _side(key, sides[0], source), _side(key, sides[1], source)
+
+
+def _choice(key: str, value: object, choices: type[StrEnum], source: str) -> str:
+    if value in list(choices):
+        return str(value)
+    near = nearest(str(value).lower(), list(choices), 1) or list(choices)
+    raise InvalidModel(
+        f"{source}: `{key}` cannot be {value!r}",
+        detail="it is one of " + ", ".join(choices),
+        remedy=f"{key}: {near[0]}",
+    )

@@ -1,0 +1,48 @@
+"""A small network and one call that attacks it."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from repaudit.attacks import Setting, resolve
+from repaudit.attacks.harness import evaluate
+from repaudit.attacks.verdict import Evaluation
+from repaudit.case import EvaluationShape
+from repaudit.progress import SilentProgress
+
+SHAPE = EvaluationShape(rows=8, calls=2)
+
+
+@pytest.fixture
+def network() -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(96, 5)
+        )
+
+
+@pytest.fixture
+def classifier(make_classifier, network):
+    return make_classifier(network, mean=0.5, std=0.5)
+
+
+@pytest.fixture
+def run(subjects_of) -> Callable[..., Evaluation]:
+    """Attacks all initially correct images, or those of `subjects`."""
+
+    def attack(classifier, images, setting, *, subjects=None, seed=0, shape=SHAPE, kept=frozenset()) -> Evaluation:
+        return evaluate(
+            classifier,
+            images,
+            subjects_of(classifier, images) if subjects is None else subjects,
+            setting if isinstance(setting, Setting) else resolve(setting),
+            seed=seed,
+            shape=shape,
+            progress=SilentProgress(),
+            kept=kept,
+        )
+
+    return attack

@@ -1,0 +1,51 @@
+"""The first command a stranger runs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import socket, sys
+
+def refuse(*_):
+    raise AssertionError("the demo touched the network")
+
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+from repaudit.cli.app import main
+
+status = main(["demo"])
+print("timm" in sys.modules, "onnx" in sys.modules, "onnxruntime" in sys.modules, file=sys.stderr)
+sys.exit(status)
+"""
+
+
+@pytest.fixture
+def demo(tmp_path, environment):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_the_demo_runs_without_network_timm_or_onnx_and_writes_what_scan_writes(demo, tmp_path):
+    assert demo.stderr.splitlines()[-1] == "False False False"
+    written = {path.name for path in (tmp_path / "repaudit-demo").iterdir()}
+    assert {"report.json", "per_image.npz"} <= written
+    report = json.loads((tmp_path / "repaudit-demo" / "report.json").read_text())
+    assert {audit["id"]: audit["status"] for audit in report["audits"]} == {
+        name: "ok" for name in ("accuracy", "calibration", "geometry", "cones", "robustness", "selective")
+    }
+    assert report["metrics"]["accuracy.top1"]["value"] > 0.92
+    assert report["gates"]
+
+
+def test_the_demo_names_its_data_and_licence_and_the_same_command_by_hand(demo):
+    assert "CC BY 4.0" in demo.stdout
+    assert "repaudit scan embedded:digits-cnn --data digits --profile demo" in demo.stdout
+
+
+def test_no_line_of_the_demo_is_wider_than_a_hundred_columns(demo):
+    assert max(map(len, demo.stdout.splitlines())) <= 100

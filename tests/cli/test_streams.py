@@ -1,0 +1,119 @@
+"""The report is on stdout, everything else on stderr; JSON alone with `-o -`."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+SCAN = ("scan", "embedded:digits-cnn", "--data", "digits", "--audits", "accuracy,calibration", "--limit", "100")
+
+
+def test_json_on_stdout_is_all_there_is_on_stdout(repaudit):
+    done = repaudit(*SCAN, "-o", "-")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["metrics"]["accuracy.top1"]["value"] > 0.8
+    assert "clean pass" in done.stderr
+
+
+def test_json_on_stdout_goes_through_json_tool_with_a_terminal_on_stderr(tmp_path, environment):
+    controller, terminal = pty.openpty()
+    command = f"{sys.executable} -m repaudit {' '.join(SCAN)} -o - | {sys.executable} -m json.tool"
+    with subprocess.Popen(
+        ["bash", "-o", "pipefail", "-c", command], cwd=tmp_path, env=environment | {"TERM": "xterm-256color"},
+        stdin=terminal, stdout=subprocess.PIPE, stderr=terminal,
+    ) as running:  # fmt: skip
+        os.close(terminal)
+        text = running.stdout.read()
+        try:
+            while os.read(controller, 65536):
+                pass
+        except OSError:
+            pass  # Linux reports the closed terminal as an input error.
+    os.close(controller)
+
+    assert running.returncode == 0
+    assert json.loads(text)["schema_version"] == "1.0"
+
+
+def test_without_a_terminal_there_are_no_bars_and_no_escape_codes(repaudit):
+    done = repaudit(*SCAN)
+
+    assert "\x1b" not in done.stdout + done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("clean pass")]
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+def test_quiet_leaves_one_line(repaudit):
+    done = repaudit(*SCAN, "-q")
+
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+
+
+def test_a_saved_report_is_shown_again_as_it_was(repaudit, tmp_path):
+    first = repaudit(*SCAN, "-o", "report.json")
+    again = repaudit("report", "report.json")
+
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == first.stdout
+
+
+def test_the_schema_that_report_prints_validates_the_report_that_scan_writes(repaudit):
+    import jsonschema
+
+    schema = json.loads(repaudit("report", "--schema").stdout)
+    report = json.loads(repaudit(*SCAN, "-o", "-").stdout)
+
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(report, schema)
+
+
+def test_every_flag_is_an_environment_variable_and_the_command_line_wins(repaudit):
+    done = repaudit(*SCAN[:-2], "-o", "-", REPAUDIT_LIMIT="50", REPAUDIT_SEED="3")
+    report = json.loads(done.stdout)
+    stronger = json.loads(repaudit(*SCAN, "-o", "-", REPAUDIT_LIMIT="50").stdout)
+
+    assert (report["data"]["images_count"], report["run"]["seed"]) == (50, 3)
+    assert stronger["data"]["images_count"] == 100
+
+
+def test_a_closed_pipe_is_no_traceback(tmp_path, environment):
+    command = f"{sys.executable} -m repaudit {' '.join(SCAN)} -o - | head -c 10 >/dev/null"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_a_cache_that_cannot_be_written_costs_a_note_and_nothing_else(repaudit, tmp_path):
+    (tmp_path / "file").touch()
+    done = repaudit(*SCAN, REPAUDIT_CACHE=str(tmp_path / "file" / "cache"))
+
+    assert done.returncode == 0, done.stderr
+    assert "nothing is kept" in done.stderr
+
+
+def test_the_doctor_says_where_things_are_kept_and_clears_them(repaudit, tmp_path):
+    repaudit(*SCAN)
+    before = json.loads(repaudit("doctor", "--json").stdout)
+    repaudit("doctor", "--clear-cache")
+    after = json.loads(repaudit("doctor", "--json").stdout)
+
+    assert before["cache_folder"] == str(tmp_path / "cache")
+    assert before["cache_bytes"] > 0
+    assert after["cache_bytes"] == 0
+    assert "torch" in before["line"]
+
+
+def test_everything_that_exists_is_listed(repaudit):
+    found = json.loads(repaudit("list", "--json").stdout)
+
+    assert {"accuracy", "calibration", "cones", "geometry", "robustness", "selective"} <= set(found["audits"])
+    assert {"fgsm", "pgd"} <= set(found["attacks"])
+    assert "calibration.ece" in found["metrics"]
+    assert {"quick", "standard", "paper"} <= set(found["profiles"])
+    assert all(summary for kind in found.values() for summary in kind.values())

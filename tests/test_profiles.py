@@ -1,0 +1,344 @@
+"""Which profile is meant, what it extends to, and what the command line changes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from repaudit.errors import InvalidProfile
+from repaudit.profiles import Severity, load
+
+
+def profile(directory: Path, reference: str | None = None, **changes):
+    options = {"audits": None, "settings": [], "limit": None} | changes
+    return load(reference, directory=directory, **options)
+
+
+def put(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def refusal(directory: Path, reference: str | None = None, **changes) -> InvalidProfile:
+    with pytest.raises(InvalidProfile) as refused:
+        profile(directory, reference, **changes)
+    return refused.value
+
+
+# --- finding
+
+
+def test_without_any_file_the_profile_is_quick(tmp_path):
+    found = profile(tmp_path)
+
+    assert found.name == "quick"
+    assert list(found.audits) == ["accuracy", "calibration", "geometry", "cones", "robustness"]
+    assert found.audits["robustness"] == {"attacks": ["fgsm", "pgd_w"], "limit": 256}
+    assert found.gates == ()
+
+
+def test_repaudit_yaml_of_the_working_directory_wins_over_pyproject(tmp_path):
+    put(tmp_path / "repaudit.yaml", "audits: [accuracy]\ngates: [top1 >= 0.75]")
+    put(tmp_path / "pyproject.toml", "[tool.repaudit]\naudits = ['cones']")
+
+    found = profile(tmp_path)
+
+    assert (found.name, list(found.audits)) == ("repaudit.yaml", ["accuracy"])
+    assert [gate.text for gate in found.gates] == ["top1 >= 0.75"]
+
+
+def test_the_nearest_table_up_to_the_repository_root_is_found(tmp_path):
+    put(tmp_path / "pyproject.toml", "[tool.repaudit]\naudits = ['cones']\nlimit = 7")
+    put(tmp_path / "src" / "pyproject.toml", "[project]\nname = 'x'")
+    below = tmp_path / "src" / "deep"
+    below.mkdir(parents=True)
+
+    assert profile(below).name == "quick"
+    (tmp_path / ".git").mkdir()
+    found = profile(below)
+    assert (found.name, list(found.audits), found.limit) == ("pyproject.toml", ["cones"], 7)
+    (below / ".git").mkdir()
+    assert profile(below).name == "quick"
+
+
+def test_a_shipped_name_means_the_shipped_profile_even_beside_a_file_of_that_name(tmp_path):
+    put(tmp_path / "quick", "audits: [cones]")
+
+    assert len(profile(tmp_path, "quick").audits) == 5
+
+
+def test_an_unknown_profile_is_refused_with_the_nearest(tmp_path):
+    assert refusal(tmp_path, "standrad").remedy == "--profile standard"
+    assert "mine.yaml" in refusal(tmp_path, "mine.yaml").problem
+
+
+# --- extends
+
+
+def test_parameters_merge_key_by_key_along_extends_and_lists_replace(tmp_path):
+    put(
+        tmp_path / "base.yaml",
+        "audits: {a: {x: 1, deep: {p: 1, q: [1, 2]}}, b: {y: 2}}\ngates: [top1 >= 0.5]\nlimit: 9",
+    )
+    put(tmp_path / "own.yaml", "extends: base.yaml\naudits: {a: {deep: {q: [3]}}, c: }\ngates: [ece <= 0.1]")
+
+    found = profile(tmp_path, "own.yaml")
+
+    assert found.audits == {"a": {"x": 1, "deep": {"p": 1, "q": [3]}}, "b": {"y": 2}, "c": {}}
+    assert [gate.text for gate in found.gates] == ["ece <= 0.1"]
+    assert found.limit == 9
+
+
+def test_a_list_of_audits_replaces_the_set_and_keeps_their_parameters(tmp_path):
+    put(tmp_path / "own.yaml", "extends: quick\naudits: [robustness, selective]")
+
+    assert profile(tmp_path, "own.yaml").audits == {
+        "robustness": {"attacks": ["fgsm", "pgd_w"], "limit": 256},
+        "selective": {},
+    }
+
+
+def test_standard_is_quick_with_more(tmp_path):
+    quick, standard = profile(tmp_path, "quick"), profile(tmp_path, "standard")
+
+    assert set(standard.audits) == {*quick.audits, "selective"}
+    assert standard.audits["robustness"] == {"attacks": ["fgsm", "pgd_w", "pgd_s"], "limit": 1000}
+
+
+def test_a_path_in_extends_is_relative_to_its_own_file(tmp_path):
+    put(tmp_path / "team" / "base.yaml", "audits: [cones]")
+    put(tmp_path / "team" / "own.yaml", "extends: ./base.yaml")
+    put(tmp_path / "base.yaml", "audits: [accuracy]")
+
+    assert list(profile(tmp_path, "team/own.yaml").audits) == ["cones"]
+
+
+def test_profiles_that_extend_each_other_are_refused_with_the_circle(tmp_path):
+    put(tmp_path / "a.yaml", "extends: b.yaml")
+    put(tmp_path / "b.yaml", "extends: a.yaml")
+
+    assert refusal(tmp_path, "a.yaml").detail == "a.yaml → b.yaml → a.yaml"
+
+
+def test_an_unknown_parent_is_refused_with_the_line_that_names_it(tmp_path):
+    put(tmp_path / "own.yaml", "limit: 5\nextends: qiuck")
+
+    error = refusal(tmp_path, "own.yaml")
+    assert error.problem.startswith("own.yaml:2:")
+    assert error.remedy == "--profile quick"
+
+
+# --- what files may say
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "named"),
+    [
+        ("limit: 5\naudit: [accuracy]", "own.yaml:2", "`audits:`"),
+        ("audits: [accuracy]\ngate: [top1 >= 1]", "own.yaml:2", "`gates:`"),
+        ("waivers: []", "own.yaml:1", ""),
+    ],
+)
+def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_key(tmp_path, text, where, named):
+    put(tmp_path / "own.yaml", text)
+
+    error = refusal(tmp_path, "own.yaml")
+
+    assert error.problem.startswith(f"{where}:")
+    assert error.remedy.startswith(named)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "seen"),
+    [
+        ("audits: [accuracy]\nlimit: 0", 2, "0"),
+        ("audits: [accuracy]\nlimit: yes", 2, "True"),
+        ("audits: [accuracy]\nlimit: 1.5", 2, "1.5"),
+        ("version: 2", 1, "2"),
+        ("seed: -1", 1, "-1"),
+        ("audits: accuracy", 1, "'accuracy'"),
+        ("audits: {accuracy: 5}", 1, "5"),
+        ("audits: [1]", 1, "1"),
+        ("gates: top1 >= 0.5", 1, "top1"),
+        ("limit: 5\ngates:\n  - top1 >= 0.5\n  - top1 > 0.5", 4, "top1 > 0.5"),
+        ("gates:\n  - {if: top1 >= 0.5, level: wran}", 2, "wran"),
+        ("gates:\n  - {if: top1 >= 0.5, until: 5}", 2, "until"),
+        ("gates: [{level: warn}]", 1, "if"),
+        ("limit: 5\nlimit: 6", 2, "limit"),
+        ("audits: {a: {x: 1,\n x: 2}}", 2, "x"),
+        ("audits: [accuracy", 1, "YAML"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_with_its_line_and_what_was_seen(tmp_path, text, line, seen):
+    put(tmp_path / "own.yaml", text)
+
+    error = refusal(tmp_path, "own.yaml")
+
+    assert error.problem.startswith(f"own.yaml:{line}:")
+    assert seen in error.problem + error.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("- accuracy", "mapping"),
+        ("audits: {a: {day: 2024-01-01}}", "date"),
+        ("audits: {a: {x: .inf}}", "inf"),
+        ("audits: {a: {1: 2}}", "quote it"),
+        ("a: &x [1]\nb: *x", "alias"),
+        ("limit: 5", "names no audit"),
+        ("", "names no audit"),
+    ],
+)
+def test_what_a_report_could_not_keep_is_refused(tmp_path, text, named):
+    put(tmp_path / "own.yaml", text)
+
+    assert named in refusal(tmp_path, "own.yaml").problem
+
+
+def test_a_profile_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "own.yaml").write_bytes(b"\xff\xfe")
+
+    assert "UTF-8" in refusal(tmp_path, "own.yaml").problem
+
+
+def test_numbers_in_scientific_notation_are_numbers(tmp_path):
+    put(tmp_path / "own.yaml", "audits: {a: {rate: 1e-3, radius: 8/255}}")
+
+    assert profile(tmp_path, "own.yaml").audits == {"a": {"rate": 0.001, "radius": "8/255"}}
+
+
+def test_a_gate_may_only_warn(tmp_path):
+    put(tmp_path / "own.yaml", "audits: [accuracy]\ngates: [{if: top1 >= 0.9 @95%, level: warn}, top1 >= 0.5]")
+
+    found = profile(tmp_path, "own.yaml")
+
+    assert [gate.severity for gate in found.gates] == [Severity.WARN, Severity.FAIL]
+    assert found.resolved["gates"] == [{"if": "top1 >= 0.9 @95%", "level": "warn"}, "top1 >= 0.5"]
+
+
+def test_toml_says_the_same_as_yaml(tmp_path):
+    put(
+        tmp_path / "pyproject.toml", "[tool.repaudit]\nextends = 'quick'\n[tool.repaudit.audits.calibration]\nbins = 20"
+    )
+    put(tmp_path / "own.yaml", "extends: quick\naudits: {calibration: {bins: 20}}")
+
+    assert profile(tmp_path).sha256 == profile(tmp_path, "own.yaml").sha256
+
+
+def test_an_unknown_key_of_a_table_is_refused(tmp_path):
+    put(tmp_path / "pyproject.toml", "[tool.repaudit]\naudit = ['cones']")
+
+    error = refusal(tmp_path)
+    assert "pyproject.toml [tool.repaudit]" in error.problem
+    assert error.remedy.startswith("`audits:`")
+
+
+# --- the command line
+
+
+def test_settings_reach_parameters_with_or_without_the_prefix(tmp_path):
+    with_prefix = profile(tmp_path, settings=["audits.calibration.bins=20", "audits.robustness.attacks=[fgsm]"])
+    without = profile(tmp_path, settings=["calibration.bins=20", "robustness.attacks=[fgsm]"])
+
+    assert without.audits["calibration"] == {"bins": 20}
+    assert without.audits["robustness"] == {"attacks": ["fgsm"], "limit": 256}
+    assert with_prefix.resolved == without.resolved
+
+
+def test_settings_make_the_same_profile_as_a_file_that_says_so(tmp_path):
+    put(tmp_path / "own.yaml", "extends: quick\nlimit: 50\naudits: {geometry: {deep: {x: 1.5}}}\ngates: [top1 >= 0.5]")
+
+    by_file = profile(tmp_path, "own.yaml")
+    by_flags = profile(tmp_path, "quick", settings=["limit=50", "geometry.deep.x=1.5", "gates=[top1 >= 0.5]"])
+
+    assert by_flags.sha256 == by_file.sha256
+    assert by_flags.gates == by_file.gates
+
+
+def test_model_arguments_are_kept_apart(tmp_path):
+    found = profile(tmp_path, settings=["model.pad_type=same", "model.drop=1e-2", "model.deep=true", "model=other"])
+
+    assert found.model_arguments == {"pad_type": "same", "drop": 0.01, "deep": True}
+    assert found.model == "other"
+    assert found.resolved["audits"] == profile(tmp_path).resolved["audits"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "remedy"),
+    [
+        ("calibration", "calibration.bins=20"),
+        ("=5", "calibration.bins=20"),
+        ("calibration..bins=5", "calibration.bins=20"),
+        ("calibraton.bins=20", "--set calibration.bins=…"),
+        ("calibration=20", "calibration.limit"),
+        ("limt=20", "--set limit=…"),
+        ("model.size=[1, 2]", "model.size=VALUE"),
+        ("calibration.bins=[1", "quoted"),
+        ("calibration.day=2024-01-01", "calibration.day="),
+        ("extends=quick", "--profile"),
+        ("audits=[accuracy]", "--audits"),
+        ("limit=-3", "docs/profiles.md"),
+        ("gates=[top1 > 3]", "top1 >= 3"),
+    ],
+)
+def test_a_setting_that_leads_nowhere_is_refused_with_one_that_does(tmp_path, setting, remedy):
+    error = refusal(tmp_path, settings=[setting])
+
+    assert remedy in error.remedy
+    assert "--set" in error.problem
+
+
+def test_choosing_audits_keeps_their_parameters_and_adds_unnamed_ones_with_defaults(tmp_path):
+    found = profile(tmp_path, audits=["robustness", "selective"])
+
+    assert found.audits == {"robustness": {"attacks": ["fgsm", "pgd_w"], "limit": 256}, "selective": {}}
+
+
+def test_a_setting_of_an_audit_that_was_not_chosen_is_refused(tmp_path):
+    error = refusal(tmp_path, audits=["accuracy"], settings=["geometry.center=sgd"])
+
+    assert error.remedy == "--audits accuracy,geometry"
+
+
+def test_no_audits_at_all_are_refused(tmp_path):
+    assert "names no audit" in refusal(tmp_path, audits=[]).problem
+
+
+def test_the_limit_of_the_command_line_wins_over_the_profile(tmp_path):
+    put(tmp_path / "own.yaml", "extends: quick\nlimit: 50")
+
+    assert profile(tmp_path, "own.yaml").limit == 50
+    assert profile(tmp_path, "own.yaml", limit=20).limit == 20
+    assert profile(tmp_path, "own.yaml", limit=20).resolved["limit"] == 20
+
+
+def test_defaults_of_the_file_reach_the_caller(tmp_path):
+    put(tmp_path / "own.yaml", "extends: quick\nmodel: resnet50.a1_in1k\ndata: imagenet-val\nseed: 3")
+
+    found = profile(tmp_path, "own.yaml")
+
+    assert (found.model, found.data, found.seed) == ("resnet50.a1_in1k", "imagenet-val", 3)
+
+
+def test_the_digest_sees_every_change_and_no_difference_of_spelling(tmp_path):
+    put(tmp_path / "one.yaml", "audits: {a: {x: 1, y: 2}, b: {}}")
+    put(tmp_path / "two.yaml", "version: 1\n# same\naudits:\n  a:\n    y: 2\n    x: 1\n  b:\n")
+    put(tmp_path / "three.yaml", "audits: {a: {x: 1, y: 3}, b: {}}")
+    one, two, three = (profile(tmp_path, f"{name}.yaml") for name in ("one", "two", "three"))
+
+    assert one.sha256 == two.sha256
+    assert one.sha256 != three.sha256
+
+
+def test_loading_leaves_the_shipped_profiles_as_they_are(tmp_path):
+    before = json.dumps(profile(tmp_path, "standard").resolved)
+    profile(
+        tmp_path,
+        "standard",
+        settings=["robustness.limit=1", "calibration.bins=3"],
+        audits=["robustness", "calibration"],
+    )
+
+    assert json.dumps(profile(tmp_path, "standard").resolved) == before
