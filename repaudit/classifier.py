@@ -125,7 +125,7 @@ class Classifier:
 
         Args:
             images: (b, c, h, w) float32 in [0, 1] on `device`; gradients flow back to them.
-            dtype: float32, or bfloat16 for autocast.
+            dtype: float32, or bfloat16 for an autocast backbone; a linear head is always applied in float32.
         """
         self.work.forward_rows += len(images)
         normalised = (images - self._mean) / self._std
@@ -133,8 +133,11 @@ class Classifier:
             normalised = normalised.permute(0, 2, 3, 1)
         with self._precision(dtype):
             logits: torch.Tensor = self.network(normalised)
-        features = None if self.split is None else self.split.collect().float()
-        return Output(logits.float(), features)
+        if self.split is None:
+            return Output(logits.float(), None)
+        features = self.split.collect().float()
+        # Half precision belongs to the backbone alone: features and logits stay one affine map apart.
+        return Output(logits if dtype == torch.float32 else self.head(features), features)
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """(b, c) logits of (b, c, h, w) pixels."""

@@ -86,9 +86,7 @@ def test_a_second_pass_reads_nothing_and_gives_the_same_bytes(make_classifier, n
 def test_an_interrupted_pass_continues_where_it_stopped(make_classifier, network, images, tmp_path):
     classifier = make_classifier(network)
     with pytest.raises(KeyboardInterrupt):
-        collect(
-            classifier, CountingImages(images, stop_after=2), rows=ROWS, progress=SilentProgress(), cache=tmp_path
-        )
+        collect(classifier, CountingImages(images, stop_after=2), rows=ROWS, progress=SilentProgress(), cache=tmp_path)
     rest = CountingImages(images)
     continued = collect(classifier, rest, rows=ROWS, progress=SilentProgress(), cache=tmp_path)
     whole = collect(classifier, images, rows=ROWS, progress=SilentProgress())

@@ -54,9 +54,7 @@ def test_fresh_measures_again_and_finds_the_same(tmp_path):
 
 
 def test_another_seed_moves_no_clean_accuracy(tmp_path):
-    seeds = [
-        carry_out(order(tmp_path, audits=["accuracy"], seed=seed), SilentProgress()).report for seed in (0, 1)
-    ]
+    seeds = [carry_out(order(tmp_path, audits=["accuracy"], seed=seed), SilentProgress()).report for seed in (0, 1)]
 
     assert seeds[0].metrics["accuracy.top1"] == seeds[1].metrics["accuracy.top1"]
 

@@ -51,9 +51,7 @@ def test_the_demo_weights_are_small_enough_to_ship(wheel):
 
 def test_an_installed_wheel_finds_its_profiles_far_from_any_checkout(wheel, tmp_path):
     environment = tmp_path / "env"
-    subprocess.run(
-        [sys.executable, "-m", "venv", "--system-site-packages", "--without-pip", environment], check=True
-    )
+    subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", "--without-pip", environment], check=True)
     python = environment / "bin" / "python"
     subprocess.run(
         [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps",

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from repaudit.finding import FigureValue
 
-GRID = 2.0 ** (np.arange(-12, 13) / 6)
-"""Scales and temperatures of the curves: 1/4 to 4, six to an octave, 1 in the middle."""
+GRID = 2.0 ** (np.arange(-8, 9) / 4)
+"""Scales and temperatures of the curves: 1/4 to 4, four to an octave, 1 in the middle."""
 SMALLEST_HALF = 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ def require_folder(path: Path, reference: str) -> Path:
     if not path.is_dir():
         raise InvalidData(f"{path} is a file, not a folder", remedy=f"--data {reference}:{path.parent}")
     try:
-        next(os.scandir(path), None)
+        os.scandir(path).close()
     except PermissionError:
         raise InvalidData(f"{path} may not be read", remedy=f"chmod u+rx {path}") from None
     return path
@@ -79,17 +80,13 @@ def files_below(root: Path) -> Iterator[Path]:
 
 def holds_images(folder: Path, among: int = 20) -> bool:
     """Whether one of the first files has an image's suffix: quick, for recognising a layout."""
-    for count, entry in enumerate(os.scandir(folder)):
-        if entry.name.lower().endswith(IMAGE_SUFFIXES):
-            return True
-        if count >= among:
-            break
-    return False
+    with os.scandir(folder) as entries:
+        return any(entry.name.lower().endswith(IMAGE_SUFFIXES) for entry in islice(entries, among))
 
 
 def flat_names(root: Path) -> list[str]:
     """Names of the official flat validation files directly below, sorted."""
-    return sorted(entry.name for entry in os.scandir(root) if FLAT_NAME.fullmatch(entry.name))
+    return sorted(name for name in os.listdir(root) if FLAT_NAME.fullmatch(name))
 
 
 def refuse_flat(root: Path) -> None:

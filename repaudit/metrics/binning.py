@@ -56,7 +56,7 @@ class Bins:
 
     def weighted_sums(self, weights: np.ndarray) -> BinSums:
         """The sums under weights (r, N) of all N images of the whole set, each (r, m)."""
-        own = weights[:, self.rows]
+        own = weights.take(self.rows, axis=1)
         return BinSums(self._reduce(own), self._reduce(own * self.confidence), self._reduce(own * self.correct))
 
     def _reduce(self, values: np.ndarray) -> np.ndarray:

@@ -106,12 +106,13 @@ def sphere_centers(
         solution = _frank_wolfe(head, wanted, radius, tolerance, iterations)
         points[wanted] = head.points(solution.coefficients)
         spent[wanted], gap[wanted] = solution.iterations, solution.gap
-        unsolved = wanted[solution.gap > tolerance]
-        if len(unsolved):
-            minimum = minimize_in_ball(head, unsolved, points[unsolved], radius, tolerance)
-            points[unsolved] = minimum.points
-            spent[unsolved] += minimum.iterations
-            gap[unsolved] = minimum.gap
+        inside = np.linalg.norm(points[wanted], axis=1) < INTERIOR * radius
+        crawling = wanted[inside & (solution.gap > tolerance)]
+        if len(crawling):
+            minimum = minimize_in_ball(head, crawling, points[crawling], radius, tolerance)
+            points[crawling] = minimum.points
+            spent[crawling] += minimum.iterations
+            gap[crawling] = minimum.gap
     return _certified(head, points, spent, gap, radius, classes)
 
 

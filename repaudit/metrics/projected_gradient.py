@@ -8,7 +8,7 @@ import numpy as np
 
 from repaudit.metrics.linear_head import CenteredHead, rivalry, rowwise_dot
 
-ITERATIONS = 5000
+ITERATIONS = 2000
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,15 @@ log-likelihood is convex in s, so Newton's method inside a bracket finds its one
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from repaudit.metrics.summary import chunks
 
+COARSE = 4096
+"""About so many images give the starting point."""
 ROUNDS = 100
 TOLERANCE = 1e-7
 """Relative; Newton's last step squares the error that is left."""
@@ -30,7 +33,7 @@ class ScaleFit:
 
     scale: float
     passes: int
-    """How often the logits were read."""
+    """Newton steps over all the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +46,6 @@ class Rescaled:
     """(g, n) bool."""
     log_p_label: np.ndarray
     """(g, n) ≤ 0, in nats."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Slope:
-    first: float
-    """Derivative of the mean negative log-likelihood."""
-    second: float
-    reach: float
-    """The derivative as the scale goes to infinity, never negative."""
 
 
 def fit_scale(
@@ -72,14 +66,24 @@ def fit_scale(
     rows = np.arange(len(logits)) if rows is None else rows
     if len(rows) == 0:
         raise NoOptimum("there is no image to fit on")
-    at_zero = _slope(logits, labels, rows, bias, 0.0)
-    if at_zero.first >= 0:
+    data = _Data(logits, labels, bias)
+    at_zero, at_infinity = data.limits(rows)
+    if at_zero >= 0:
         raise NoOptimum("the logits say no more about the labels than chance: the smaller the scale, the better")
-    if at_zero.reach <= 0:
+    if at_infinity <= 0:
         raise NoOptimum(f"all {len(rows)} fitting images are classified right: the larger the scale, the better")
-    low, high, scale = 0.0, np.inf, 1.0
-    for passes in range(2, ROUNDS):
-        slope = _slope(logits, labels, rows, bias, scale)
+    start = 1.0
+    coarse = rows[:: max(1, len(rows) // COARSE)]
+    if len(coarse) < len(rows):
+        with suppress(NoOptimum):
+            start = fit_scale(logits, labels, rows=coarse, bias=bias).scale
+    return _newton(data, rows, start)
+
+
+def _newton(data: _Data, rows: np.ndarray, start: float) -> ScaleFit:
+    low, high, scale = 0.0, np.inf, start
+    for passes in range(1, ROUNDS):
+        slope = data.slope(rows, scale)
         low, high = (scale, high) if slope.first < 0 else (low, scale)
         following = _next_scale(scale, slope, low, high)
         if abs(following - scale) <= TOLERANCE * scale:
@@ -103,12 +107,16 @@ def rescale(
     rows = np.arange(len(logits)) if rows is None else rows
     shape = (len(scales), len(rows))
     confidence, log_p, correct = np.empty(shape), np.empty(shape), np.empty(shape, dtype=bool)
+    data = _Data(logits, labels, bias)
+    offset = data.offset
     for part in chunks(len(rows)):
-        scaled, offset = _affine(logits[rows[part]], bias)
+        scaled = data.scaled(rows[part])
         label = labels[rows[part]]
         index = np.arange(len(label))
+        z = np.empty_like(scaled)
         for which, scale in enumerate(scales):
-            z = scaled * scale + offset
+            np.multiply(scaled, scale, out=z)
+            z += offset
             prediction = z.argmax(axis=1)
             z -= z[index, prediction][:, None]
             at_label = z[index, label].copy()
@@ -119,31 +127,65 @@ def rescale(
     return Rescaled(confidence, correct, log_p)
 
 
-def _affine(logits: np.ndarray, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """A (n, c) and b (c,) of s·A + b; the difference cancels in float32."""
-    exact = logits.astype(np.float64)
-    offset = np.zeros(exact.shape[1]) if bias is None else bias.astype(np.float64)
-    return exact - offset, offset
+@dataclass(frozen=True, slots=True)
+class _Slope:
+    first: float
+    """Derivative of the mean negative log-likelihood."""
+    second: float
 
 
-def _slope(logits: np.ndarray, labels: np.ndarray, rows: np.ndarray, bias: np.ndarray | None, scale: float) -> _Slope:
-    first = second = reach = 0.0
-    for part in chunks(len(rows)):
-        scaled, offset = _affine(logits[rows[part]], bias)
-        label = labels[rows[part]]
-        index = np.arange(len(label))
-        scaled -= scaled[index, label][:, None]
-        reach += float(scaled.max(axis=1).sum())
-        z = scaled * scale + offset
-        z -= z.max(axis=1, keepdims=True)
-        weight = np.exp(z, out=z)
-        total = weight.sum(axis=1)
-        weighted = np.multiply(weight, scaled, out=weight)
-        mean = weighted.sum(axis=1) / total
-        square = np.einsum("ij,ij->i", weighted, scaled) / total
-        first += float(mean.sum())
-        second += float((square - mean**2).sum())
-    return _Slope(first / len(rows), second / len(rows), reach / len(rows))
+@dataclass(frozen=True, slots=True)
+class _Data:
+    logits: np.ndarray
+    labels: np.ndarray
+    bias: np.ndarray | None
+
+    @property
+    def offset(self) -> np.ndarray:
+        """b (c,) of s·A + b."""
+        return np.zeros(self.logits.shape[1]) if self.bias is None else self.bias.astype(np.float64)
+
+    def scaled(self, rows: np.ndarray) -> np.ndarray:
+        """A (n, c) of s·A + b; the difference cancels in float32."""
+        exact = self.logits[rows].astype(np.float64)
+        if self.bias is not None:
+            exact -= self.offset
+        return exact
+
+    def relative(self, rows: np.ndarray) -> np.ndarray:
+        """A − A_label (n, c)."""
+        scaled = self.scaled(rows)
+        scaled -= scaled[np.arange(len(rows)), self.labels[rows]][:, None]
+        return scaled
+
+    def limits(self, rows: np.ndarray) -> tuple[float, float]:
+        """The derivative at scale 0, where only the bias speaks, and at infinity, where only the largest A does."""
+        offset = self.offset
+        prior = np.exp(offset - np.logaddexp.reduce(offset))
+        at_zero = at_infinity = 0.0
+        for part in chunks(len(rows)):
+            relative = self.relative(rows[part])
+            at_zero += float((relative @ prior).sum())
+            at_infinity += float(relative.max(axis=1).sum())
+        return at_zero / len(rows), at_infinity / len(rows)
+
+    def slope(self, rows: np.ndarray, scale: float) -> _Slope:
+        """E Σ_k p_k A_k − A_label and E Var_p A under p = softmax(s·A + b)."""
+        offset = self.offset
+        first = second = 0.0
+        for part in chunks(len(rows)):
+            relative = self.relative(rows[part])
+            z = relative * scale
+            z += offset
+            z -= z.max(axis=1, keepdims=True)
+            weight = np.exp(z, out=z)
+            total = weight.sum(axis=1)
+            weighted = np.multiply(weight, relative, out=weight)
+            mean = weighted.sum(axis=1) / total
+            square = np.einsum("ij,ij->i", weighted, relative) / total
+            first += float(mean.sum())
+            second += float((square - mean**2).sum())
+        return _Slope(first / len(rows), second / len(rows))
 
 
 def _next_scale(scale: float, slope: _Slope, low: float, high: float) -> float:

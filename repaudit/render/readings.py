@@ -33,7 +33,7 @@ def next_step(report: Report) -> str:
         return "keep this report with -o report.json: it is what a later one is compared with."
     first = failed[0]
     temperature = metrics.get("calibration.temperature")
-    if first.metric.startswith("calibration.ece") and temperature is not None:
+    if first.metric == "calibration.ece" and temperature is not None and _temperature_helps(metrics):
         return (
             f"divide the logits by {number(temperature.value)} (fitted on half of these images), "
             "export that model and scan it again."
@@ -52,28 +52,42 @@ def _calibration(metrics: dict[str, Metric]) -> str:
         sentence = f"Confidence and accuracy differ by {points}, no more than sampling explains"
     else:
         sentence = f"{'Over' if gap.value > 0 else 'Under'}-confident by {points}"
+    return f"{sentence}{_recalibration(metrics)}."
+
+
+def _recalibration(metrics: dict[str, Metric]) -> str:
     before, after = metrics.get("calibration.ece_heldout"), metrics.get("calibration.ece_after_temperature")
     temperature = metrics.get("calibration.temperature")
     if before is None or after is None or temperature is None:
-        return f"{sentence}."
-    sentence += (
+        return ""
+    if not _temperature_helps(metrics):
+        return (
+            f"; on the held-out half temperature {number(temperature.value)} does not lower ECE "
+            f"({before.value:.3f} before, {after.value:.3f} after)"
+        )
+    sentence = (
         f"; on the held-out half temperature {number(temperature.value)} takes ECE "
         f"from {before.value:.3f} to {after.value:.3f}"
     )
     scale, scaled = metrics.get("calibration.feature_scale"), metrics.get("calibration.ece_after_feature_scale")
     if scale is not None and scaled is not None:
         sentence += f", scaling the features by {number(scale.value)} to {scaled.value:.3f}"
-    return f"{sentence}."
+    return sentence
+
+
+def _temperature_helps(metrics: dict[str, Metric]) -> bool:
+    before, after = metrics.get("calibration.ece_heldout"), metrics.get("calibration.ece_after_temperature")
+    return before is not None and after is not None and after.value < before.value
 
 
 def _null(metrics: dict[str, Metric]) -> str:
+    """Only where it exceeds the band: the audit itself warns where it does not."""
     ece, null = metrics.get("calibration.ece"), metrics.get("calibration.null_ece")
-    if ece is None or null is None:
+    if ece is None or null is None or ece.value <= null.value:
         return ""
-    judgement = "more than" if ece.value > null.value else "no more than"
     return (
-        f"ECE {number(ece.value)} is {judgement} the {number(null.value)} that a perfectly calibrated model "
-        f"would show with {ece.n:,} images."
+        f"ECE {number(ece.value)} is more than the {number(null.value)} that a perfectly calibrated model "
+        f"would show on average with {ece.n:,} images."
     )
 
 

@@ -110,10 +110,11 @@ def print_summary(report: Report, console: Console) -> None:
 
 
 def _header(report: Report) -> str:
+    subset = "" if report.data.subset == "all" else f" ({safe(report.data.subset)})"
     parts = (
         f"repaudit {safe(report.tool.version)}",
         safe(report.model.resolved),
-        f"{report.data.images_count:,} images of {safe(report.data.ref)}",
+        f"{report.data.images_count:,} images of {safe(report.data.ref)}{subset}",
         safe(report.run.environment.device),
         f"seed {report.run.seed}",
     )

@@ -18,10 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import torch
+    from torch import nn
 
     from repaudit.classifier import Classifier
+    from repaudit.preprocessing import Preprocess
 
-__all__ = ["Draft", "ModelRequest", "Source", "build_architecture", "load_model", "names", "open_model", "source_named"]
+__all__ = [
+    "Draft",
+    "ModelRequest",
+    "Source",
+    "build_architecture",
+    "classifier_of",
+    "load_model",
+    "names",
+    "open_model",
+    "source_named",
+]
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".tar", ".th")
 _FOREIGN_SUFFIXES = (".onnx", ".pt2", ".ckpt", ".h5", ".keras", ".pb", ".tflite")
@@ -136,6 +148,52 @@ def load_model(
             progress=SilentProgress(),
         )
     )
+
+
+def classifier_of(
+    network: nn.Module,
+    *,
+    preprocess: Preprocess,
+    ref: str = "network",
+    class_ids: tuple[str, ...] | None = None,
+    device: str | torch.device = "cpu",
+) -> Classifier:
+    """A classifier of a network that is in memory already; its head is proved like any other.
+
+    Args:
+        network: takes normalised images (b, c, h, w), returns logits (b, classes); put into eval mode and frozen.
+        preprocess: normalisation and size; pixels in [0, 1] go in.
+        ref: how reports call it.
+        class_ids: stable names of the classes, where known.
+        device: where it runs.
+
+    Raises:
+        InvalidModel: weights or outputs are not finite, or the network does not answer with (b, classes).
+    """
+    import torch
+
+    from repaudit.progress import SilentProgress
+    from repaudit.sources._assemble import assemble
+
+    draft = Draft(
+        network=network,
+        resolved=ref,
+        source="memory",
+        architecture=type(network).__name__,
+        preprocess=preprocess,
+        class_ids=class_ids,
+    )
+    request = ModelRequest(
+        ref=ref,
+        arch=None,
+        arguments={},
+        preprocess=None,
+        device=torch.device(device),
+        trust_pickle=False,
+        offline=True,
+        progress=SilentProgress(),
+    )
+    return assemble(draft, request)
 
 
 def _route(ref: str) -> tuple[str, str]:

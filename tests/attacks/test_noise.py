@@ -50,9 +50,7 @@ def test_streams_differ_in_every_part_that_names_them():
     for variant in variants:
         parts = {**base, **variant}
         keys.add(
-            job_key(
-                parts["seed"], parts["image"], parts["attack"], target=parts["target"], restart=parts["restart"]
-            )
+            job_key(parts["seed"], parts["image"], parts["attack"], target=parts["target"], restart=parts["restart"])
         )
 
     assert len(keys) == len(variants)

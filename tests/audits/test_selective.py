@@ -32,7 +32,9 @@ def test_the_curve_has_few_points_and_ends_with_all_images_at_the_error_rate(mak
     json.dumps(curve, allow_nan=False)
 
 
-def test_a_model_that_knows_its_errors_pays_only_for_the_errors_at_the_end_and_one_that_does_not_for_all(make_case, logits_evidence):
+def test_a_model_that_knows_its_errors_pays_only_for_the_errors_at_the_end_and_one_that_does_not_for_all(
+    make_case, logits_evidence
+):
     labels = np.zeros(200, dtype=int)
     right = np.arange(200) < 150
     sure = np.where(right, 4.0, -0.5)

@@ -108,6 +108,23 @@ def test_no_scale_on_either_side_is_likelier(rng):
     assert around[1] > max(around[0], around[2])
 
 
+@pytest.mark.parametrize("coarse", [7, 50])
+def test_the_coarse_start_does_not_move_the_optimum(rng, monkeypatch, coarse):
+    logits, labels, bias = noisy(rng)
+    expected = fit_scale(logits, labels, bias=bias).scale
+    monkeypatch.setattr("repaudit.metrics.scaling.COARSE", coarse)
+
+    assert fit_scale(logits, labels, bias=bias).scale == pytest.approx(expected, rel=1e-10)
+
+
+def test_a_coarse_sample_that_is_all_right_spoils_nothing(monkeypatch):
+    logits, labels = np.tile([1.0, 0.0], (100, 1)), np.arange(100) % 10
+    labels = (labels == 5).astype(int)
+    monkeypatch.setattr("repaudit.metrics.scaling.COARSE", 10)
+
+    assert fit_scale(logits, labels).scale == pytest.approx(math.log(9), rel=1e-9)
+
+
 def test_all_right_has_no_temperature(rng):
     labels = rng.integers(0, 3, 20)
 

@@ -42,6 +42,23 @@ def test_two_opposite_residuals_cancel_as_far_as_the_reflected_kernel_mixes_them
     assert smooth_error(np.array([low, high]), np.array([True, False])) == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("shift", [-0.4, -0.1, 0.0, 0.05, 0.3])
+def test_the_error_is_that_of_the_integral_computed_directly(rng, shift):
+    confidence = rng.uniform(0.4, 1, 300)
+    correct = rng.random(300) < confidence - shift
+    middle = (np.arange(4000) + 0.5) / 4000
+    images = np.concatenate([2 * period + sign * confidence for period in range(-3, 4) for sign in (1, -1)])
+    residual = np.tile(confidence - correct, 14) / 300
+
+    def error(sigma):
+        kernel = np.exp(-((middle[:, None] - images) ** 2) / (2 * sigma**2)) / (sigma * math.sqrt(2 * math.pi))
+        return np.abs(kernel @ residual).mean()
+
+    found = smooth_error(confidence, correct)
+
+    assert error(found) == pytest.approx(found, abs=1e-6)
+
+
 @settings(deadline=None)
 @given(samples)
 def test_the_smooth_error_lies_between_the_signed_gap_and_the_mean_residual(sample):

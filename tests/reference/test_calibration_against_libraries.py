@@ -26,7 +26,7 @@ def answers(request, rng):
     n = 60 if request.param == "few" else 3000
     logits = rng.normal(0, 2, (n, 10))
     labels = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
-    return logits * {"over-confident": 2.0, "under-confident": 0.5}.get(request.param, 1.0), labels
+    return logits * {"over-confident": 1.5, "under-confident": 0.5}.get(request.param, 1.0), labels
 
 
 def test_the_expected_and_the_maximum_error_are_torchmetrics(answers):
@@ -39,7 +39,7 @@ def test_the_expected_and_the_maximum_error_are_torchmetrics(answers):
 
     for norm, ours in (("l1", expected_error(sums)), ("max", maximum_error(sums))):
         theirs = functional.multiclass_calibration_error(p, y, num_classes=10, n_bins=15, norm=norm)
-        assert float(ours) == pytest.approx(float(theirs), abs=1e-9)
+        assert float(ours) == pytest.approx(float(theirs), abs=1e-6)  # it adds up in float32
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pyro's and gpytorch's imports
@@ -97,7 +97,7 @@ def test_the_smooth_error_is_relplots(answers):
 
     ours = smooth_error(summary.confidence, summary.correct)
 
-    # relplot finds the width to 1/1024
+    # relplot finds the width to 1/1024, and cuts the kernel at a distance of 1/2, which an error above .2 would feel
     assert ours == pytest.approx(relplot.smECE(summary.confidence, summary.correct.astype(float)), abs=1e-3)
 
 
