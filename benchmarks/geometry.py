@@ -94,7 +94,7 @@ def synthetic(folder: Path, images: int, width: int, classes: int) -> Evidence:
     for start in range(0, images, 2000):
         rows = slice(start, start + 2000)
         noise = rng.standard_normal((len(labels[rows]), width)).astype(np.float32)
-        features[rows] = np.maximum(0.15 * means[labels[rows]] + 0.5 * noise, 0)
+        features[rows] = np.maximum(0.08 * means[labels[rows]] + 0.5 * noise, 0)
         logits[rows] = features[rows] @ weight.T + bias
     features.flush()
     logits.flush()

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from repaudit import __version__, gates
+from repaudit import __version__
+from repaudit.errors import Interrupted
 from repaudit.examination import AuditOutcome, Examination, Status
+from repaudit.gates import judge
 from repaudit.report import (
     AuditEntry,
     AuditStatus,
@@ -34,11 +36,11 @@ from repaudit.report import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from repaudit.classifier import Card
     from repaudit.images import ImageSet
-    from repaudit.profiles import ResolvedProfile
+    from repaudit.profiles import Gate, ResolvedProfile
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow")
 PASSED, GATE_FAILED, UNFINISHED, INTERRUPTED = 0, 1, 3, 130
@@ -57,18 +59,14 @@ class Occasion:
 
 
 def report_of(examination: Examination, profile: ResolvedProfile, occasion: Occasion) -> Report:
-    """The report of an examination, judged.
-
-    Raises:
-        InvalidProfile: a gate cannot be judged as it is written.
-    """
+    """The report of an examination, not judged yet."""
     findings = gather(finding for outcome in examination.outcomes for finding in outcome.findings)
-    card, images = examination.classifier.card, examination.images
+    images = examination.images
     notices = [WarningEntry(code=notice.code, message=notice.message) for notice in examination.notices]
-    report = Report(
+    return Report(
         tool=Tool(version=__version__),
-        run=_run(examination, occasion, exit_code=PASSED),
-        model=_model(card, sorted(examination.classifier.capabilities)),
+        run=_run(examination, occasion),
+        model=_model(examination.classifier.card, sorted(examination.classifier.capabilities)),
         data=_data(images),
         profile=ProfileSection(name=profile.name, sha256=profile.sha256, resolved=dict(profile.resolved)),
         audits=[_entry(outcome, len(images)) for outcome in [*examination.outcomes, *_never_ended(examination)]],
@@ -76,8 +74,18 @@ def report_of(examination: Examination, profile: ResolvedProfile, occasion: Occa
         figures=dict(findings.figures),
         warnings=[*notices, *findings.warnings],
     )
-    report = report.with_verdicts(gates.judge(report, profile.gates))
-    return report.model_copy(update={"run": _run(examination, occasion, exit_code=_exit_code(examination, report))})
+
+
+def judged(report: Report, gates: Sequence[Gate]) -> Report:
+    """The same report with a verdict for each gate, and the exit status that follows.
+
+    Raises:
+        InvalidProfile: a gate cannot be judged as it is written.
+    """
+    report = report.with_verdicts(judge(report, gates))
+    if report.run.exit_code != PASSED or not any(verdict.failed for verdict in report.gates):
+        return report
+    return report.model_copy(update={"run": report.run.model_copy(update={"exit_code": GATE_FAILED})})
 
 
 def columns_of(examination: Examination) -> Mapping[str, np.ndarray]:
@@ -87,13 +95,11 @@ def columns_of(examination: Examination) -> Mapping[str, np.ndarray]:
     return {"id": np.array(evidence.ids), "label": evidence.labels} | dict(findings.columns)
 
 
-def _exit_code(examination: Examination, report: Report) -> int:
+def _exit_code(examination: Examination) -> int:
     stopped = examination.stopped_by
     if stopped is not None:
-        return getattr(stopped, "status", INTERRUPTED)
-    if not examination.finished:
-        return UNFINISHED
-    return GATE_FAILED if any(verdict.failed for verdict in report.gates) else PASSED
+        return stopped.status if isinstance(stopped, Interrupted) else INTERRUPTED
+    return PASSED if examination.finished else UNFINISHED
 
 
 def _never_ended(examination: Examination) -> list[AuditOutcome]:
@@ -165,7 +171,7 @@ def _data(images: ImageSet) -> DataSection:
     )
 
 
-def _run(examination: Examination, occasion: Occasion, *, exit_code: int) -> Run:
+def _run(examination: Examination, occasion: Occasion) -> Run:
     collected, stopped = examination.collected, examination.stopped_by
     wrong = [f"{each.audit.id}: {each.reason}" for each in examination.outcomes if each.status is Status.ERROR]
     done = len(examination.outcomes) - len(wrong)
@@ -177,7 +183,7 @@ def _run(examination: Examination, occasion: Occasion, *, exit_code: int) -> Run
         id=occasion.id,
         status=status,
         message=message,
-        exit_code=exit_code,
+        exit_code=_exit_code(examination),
         argv=scrubbed(occasion.argv),
         started_utc=occasion.started_utc,
         duration_s=occasion.duration_s,

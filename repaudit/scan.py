@@ -15,10 +15,10 @@ import torch
 from repaudit import audits, cache, gates
 from repaudit.data import DataRequest, open_images
 from repaudit.device import choose_device, choose_dtype, choose_shape, halved
-from repaudit.errors import UnfinishedError
+from repaudit.errors import Interrupted, InvalidProfile, UnfinishedError
 from repaudit.examination import Conditions, Examination, examine
 from repaudit.progress import SilentProgress
-from repaudit.record import Occasion, columns_of, report_of
+from repaudit.record import Occasion, columns_of, judged, report_of
 from repaudit.sources import ModelRequest, open_model
 
 if TYPE_CHECKING:
@@ -59,11 +59,12 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """A report, the per-image columns that go beside it, and what ended the scan early, if anything did."""
+    """A report, the per-image columns that go beside it, and what kept the scan from its end, if anything did."""
 
     report: Report
     columns: Mapping[str, np.ndarray]
-    stopped_by: BaseException | None
+    failure: KeyboardInterrupt | Interrupted | InvalidProfile | None
+    """An interruption, or a gate that could not be judged on what was measured; the report is kept all the same."""
 
 
 def carry_out(order: Order, progress: Progress) -> Scanned:
@@ -106,8 +107,12 @@ def carry_out(order: Order, progress: Progress) -> Scanned:
         seed=order.seed,
         dtype=order.dtype,
     )
-    report = report_of(examination, order.profile, occasion)
-    return Scanned(report, columns_of(examination), examination.stopped_by)
+    report, failure = report_of(examination, order.profile, occasion), examination.stopped_by
+    try:
+        report = judged(report, order.profile.gates)
+    except InvalidProfile as error:
+        return Scanned(report, columns_of(examination), failure or error)
+    return Scanned(report, columns_of(examination), failure)
 
 
 def scan(
@@ -159,8 +164,8 @@ def scan(
         seed=seed,
     )
     scanned = carry_out(order, progress or SilentProgress())
-    if scanned.stopped_by is not None:
-        raise scanned.stopped_by
+    if scanned.failure is not None:
+        raise scanned.failure
     return scanned.report
 
 

@@ -119,8 +119,8 @@ def _fingerprints(network: nn.Module) -> dict[str, str]:
 
 
 def _crowd(pixels: torch.Tensor, rows: int) -> torch.Tensor:
-    """A full call of different images: where there are too few, their negatives keep them company."""
-    return padded(torch.cat([pixels, 1 - pixels])[:rows], rows)
+    """A full call of different images: where there are too few, their dark negatives keep them company."""
+    return padded(torch.cat([pixels, (1 - pixels) / 2])[:rows], rows)
 
 
 def _require_logits(classifier: Classifier, logits: torch.Tensor, batch: Batch) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from repaudit.audits._geometry_measure import NO_CORRECT, Split, correlations, mean_of
 from repaudit.finding import Column, Figure, FigureValue, Notice, Skipped, Unit
 from repaudit.metrics.alignment import cosines_to, leave_one_out_cosines
+from repaudit.metrics.summary import chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,9 +45,9 @@ def align(split: Split, centers: Centers) -> Alignment:
     for name, rows in centers.rows().items():
         true[name] = cosines_to(split.features, split.norms, rows, split.labels)
         predicted[name] = true[name].copy()
-        predicted[name][wrong] = cosines_to(
-            split.features[wrong], split.norms[wrong], rows, split.summary.prediction[wrong]
-        )
+        for part in chunks(len(wrong)):
+            at = wrong[part]
+            predicted[name][at] = cosines_to(split.features[at], split.norms[at], rows, split.summary.prediction[at])
     true[LEAVE_ONE_OUT] = true["class_mean"].copy()
     right = np.flatnonzero(split.summary.correct)
     label = split.labels[right]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from repaudit.cli._outputs import prepare
+from repaudit.errors import UnfinishedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,8 @@ def run(work: Callable[[Progress], Scanned], presentation: Presentation) -> int:
         scanned = work(progress)
     report = _write(scanned, outputs)
     _print(report, outputs, presentation)
+    if scanned.failure is not None:
+        raise scanned.failure
     status = report.run.exit_code
     return 0 if presentation.exit_zero and status == GATE_FAILED else status
 
@@ -47,7 +50,14 @@ def _write(scanned: Scanned, outputs: Outputs) -> Report:
 
     report = scanned.report
     for path in outputs.files:
-        report = write(scanned.report, path, columns=scanned.columns)
+        try:
+            report = write(scanned.report, path, columns=scanned.columns)
+        except OSError as error:
+            raise UnfinishedError(
+                f"the report could not be written to `{path}`: {error.strerror}",
+                detail="The clean pass is kept: the same command does not repeat it.",
+                remedy="-o another/folder",
+            ) from None
     return report
 
 

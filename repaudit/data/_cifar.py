@@ -50,13 +50,13 @@ def open_cifar(cifar: Cifar, argument: str | None, request: DataRequest) -> Arra
         InvalidData: the batches are not found (saying where was looked), not what they should be, or the model has
             another number of classes.
     """
-    require_classes(request, cifar.classes, cifar.title)
     folder = _find(cifar, argument)
+    require_classes(request, cifar.classes, cifar.title)
     batch = _read(folder / cifar.test_file)
     images, labels = batch.get("data"), batch.get(cifar.label_key)
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (3 * SIDE * SIDE,):
         raise _unlike(folder / cifar.test_file, "`data` is no uint8 array (n, 3072)")
-    if not isinstance(labels, list) or len(labels) != len(images):
+    if not isinstance(labels, list) or len(labels) != len(images) or not all(type(label) is int for label in labels):
         raise _unlike(folder / cifar.test_file, f"`{cifar.label_key}` is no list of {len(images)} labels")
     indices = np.array(labels, dtype=np.int64)
     check_range(indices, cifar.classes, str(folder / cifar.test_file))

@@ -86,7 +86,7 @@ def holds_images(folder: Path, among: int = 20) -> bool:
 
 def flat_names(root: Path) -> list[str]:
     """Names of the official flat validation files directly below, sorted."""
-    return sorted(name for name in os.listdir(root) if FLAT_NAME.fullmatch(name))
+    return sorted(path.name for path in root.iterdir() if FLAT_NAME.fullmatch(path.name))
 
 
 def refuse_flat(root: Path) -> None:

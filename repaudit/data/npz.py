@@ -57,7 +57,8 @@ def _open(argument: str | None, request: DataRequest) -> ArrayImages:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise InvalidData(f"{path} holds one array, not an npz archive", remedy=EXAMPLE)
             absent = [name for name in ("images", "labels") if name not in file.files]

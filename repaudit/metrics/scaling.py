@@ -142,18 +142,18 @@ class _Data:
 
     @property
     def offset(self) -> np.ndarray:
-        """b (c,) of s·A + b."""
+        """The b (c,) of s·A + b."""
         return np.zeros(self.logits.shape[1]) if self.bias is None else self.bias.astype(np.float64)
 
     def scaled(self, rows: np.ndarray) -> np.ndarray:
-        """A (n, c) of s·A + b; the difference cancels in float32."""
-        exact = self.logits[rows].astype(np.float64)
+        """The A (n, c) of s·A + b; the difference cancels in float32."""
+        exact: np.ndarray = self.logits[rows].astype(np.float64)
         if self.bias is not None:
             exact -= self.offset
         return exact
 
     def relative(self, rows: np.ndarray) -> np.ndarray:
-        """A − A_label (n, c)."""
+        """The difference A − A_label (n, c)."""
         scaled = self.scaled(rows)
         scaled -= scaled[np.arange(len(rows)), self.labels[rows]][:, None]
         return scaled

@@ -139,14 +139,13 @@ def test_features_of_kept_images_are_those_of_the_last_iterate_of_a_plain_loop(c
     kept = run(classifier, images, setting, kept=set(subjects.ids))
 
     clean, labels = images.stored.float() / 255, torch.from_numpy(images.labels)
+    low, high = (clean - 4 / 255).clamp(min=0), (clean + 4 / 255).clamp(max=1)
     current = clean.clone()
     for _ in range(5):
         current = current.requires_grad_()
         loss = nn.functional.cross_entropy(classifier.logits(current), labels, reduction="sum")
         step = torch.autograd.grad(loss, current)[0].sign() * (1.5 / 255)
-        current = torch.clamp(
-            torch.minimum(torch.maximum(current.detach() + step, clean - 4 / 255), clean + 4 / 255), 0, 1
-        )
+        current = torch.minimum(torch.maximum(current.detach() + step, low), high)
 
     assert (kept.outcome == BROKEN).any()
     torch.testing.assert_close(torch.from_numpy(kept.last.features), classifier.features(current), rtol=1e-4, atol=1e-4)
@@ -213,7 +212,7 @@ def test_an_attack_that_asks_nothing_within_its_threat_is_a_broken_attack(classi
 
 def test_queries_are_clipped_to_pixels_and_not_projected(classifier, network, images, run):
     seen = []
-    network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0] * 0.5 + 0.5))
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach() * 0.5 + 0.5))
     setting, _ = scripted(
         Threat(Norm.LINF, 0.01),
         proposal=lambda rows: rows.clean + 5.0 * (rows.iteration == 2).float().reshape(-1, 1, 1, 1),

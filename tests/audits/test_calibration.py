@@ -277,7 +277,7 @@ def test_the_interval_of_the_error_covers_the_truth_about_as_often_as_it_says(ma
         ece = next(f for f in findings if isinstance(f, Measurement) and f.key == "calibration.ece")
         covered += ece.interval.low <= truth <= ece.interval.high
 
-    assert 0.88 <= covered / runs
+    assert covered / runs >= 0.88
 
 
 def test_a_robustly_trained_network_is_under_confident(assets, make_case, logits_evidence):

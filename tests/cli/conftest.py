@@ -43,13 +43,17 @@ def slow():
 
 
 class Fails(torch.autograd.Function):
+    calls = 0
+
     @staticmethod
     def forward(ctx, images):
         return images.clone()
 
     @staticmethod
     def backward(ctx, gradient):
-        if (Path(__file__).parent / "fail").exists():
+        # Gradients can be had while the model is checked, and no longer once it is attacked.
+        Fails.calls += 1
+        if Fails.calls > 2:
             raise RuntimeError("this gradient cannot be had")
         return gradient
 
@@ -64,7 +68,6 @@ class Broken(torch.nn.Module):
 
 
 def broken():
-    (Path(__file__).parent / "fail").unlink(missing_ok=True)
     return Broken()
 """
 

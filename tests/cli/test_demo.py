@@ -35,9 +35,10 @@ def test_the_demo_runs_without_network_timm_or_onnx_and_writes_what_scan_writes(
     written = {path.name for path in (tmp_path / "repaudit-demo").iterdir()}
     assert {"report.json", "per_image.npz"} <= written
     report = json.loads((tmp_path / "repaudit-demo" / "report.json").read_text())
-    assert {audit["id"]: audit["status"] for audit in report["audits"]} == {
-        name: "ok" for name in ("accuracy", "calibration", "geometry", "cones", "robustness", "selective")
-    }
+    assert {audit["id"] for audit in report["audits"]} == {
+        "accuracy", "calibration", "geometry", "cones", "robustness", "selective",
+    }  # fmt: skip
+    assert {audit["status"] for audit in report["audits"]} == {"ok"}
     assert report["metrics"]["accuracy.top1"]["value"] > 0.92
     assert report["gates"]
 

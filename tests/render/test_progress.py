@@ -61,14 +61,17 @@ def test_hours_are_written_as_hours():
 def test_a_stage_that_was_stopped_says_how_far_it_came():
     stream, clock = io.StringIO(), Clock()
 
-    with (
-        pytest.raises(KeyboardInterrupt),
-        progress_for(stream, quiet=False, verbose=False, clock=clock) as progress,
-        progress.stage("clean pass", 1000, "images") as stage,
-    ):
-        clock.now += 2
-        stage.advance(300)
-        raise KeyboardInterrupt
+    def stopped() -> None:
+        with (
+            progress_for(stream, quiet=False, verbose=False, clock=clock) as progress,
+            progress.stage("clean pass", 1000, "images") as stage,
+        ):
+            clock.now += 2
+            stage.advance(300)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
 
     assert stream.getvalue().startswith("clean pass: 300 of 1,000 images in 2.0 s")
 

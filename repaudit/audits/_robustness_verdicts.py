@@ -1,0 +1,194 @@
+"""From verdicts to shares with their intervals, to per-image columns and to what a reader must know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from repaudit.attacks.threat import rounded_fraction
+from repaudit.attacks.verdict import CODES, NOT_ATTACKED, Evaluation, Outcome
+from repaudit.finding import Better, Column, Figure, Finding, Measurement, Notice, Skipped, Unit
+from repaudit.metrics.intervals import wilson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from repaudit.attacks import Setting
+
+SATURATED = 0.95
+"""Attack success above this, or below its complement, says little about the order of models or images."""
+MARGINAL_LISTED = 100
+COVERS = "interval covers sampling only, not attack weakness"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The images in question, as rows of the evidence."""
+
+    size: int
+    """Images of the evidence."""
+    rows: np.ndarray
+    """(n,) rising: those that `limit` left."""
+    correct: np.ndarray
+    """(n₀,) rising: those of them that are initially correct, and attacked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How n images came out; the rest of n was initially wrong."""
+
+    n: int
+    attacked: int
+    broken: int
+    error: int
+
+    @property
+    def robust(self) -> int:
+        """Attacked images that neither broke nor ended in an error."""
+        return self.attacked - self.broken - self.error
+
+    @property
+    def judged(self) -> int:
+        """Attacked images with a verdict: what attack success is a share of."""
+        return self.attacked - self.error
+
+    @property
+    def saturated(self) -> bool:
+        """Attack success is above .95 or below .05."""
+        return self.judged > 0 and not 1 - SATURATED <= self.broken / self.judged <= SATURATED
+
+
+def tally(outcome: np.ndarray, n: int) -> Tally:
+    """Counts the outcome codes of the attacked images among n."""
+    return Tally(
+        n,
+        len(outcome),
+        broken=int((outcome == CODES[Outcome.BROKEN]).sum()),
+        error=int((outcome == CODES[Outcome.ERROR]).sum()),
+    )
+
+
+def union(outcomes: Sequence[np.ndarray]) -> np.ndarray:
+    """The verdict of several attacks together: broken where any broke it, else an error where any ended in one."""
+    together = np.stack(outcomes)
+    broken = (together == CODES[Outcome.BROKEN]).any(axis=0)
+    error = (together == CODES[Outcome.ERROR]).any(axis=0)
+    return np.select([broken, error], [CODES[Outcome.BROKEN], CODES[Outcome.ERROR]], CODES[Outcome.ROBUST]).astype(
+        np.int8
+    )
+
+
+def shares(key: str, counted: Tally, note: str) -> Iterator[Measurement | Skipped]:
+    """`robustness.<key>.{asr,robust_accuracy,error_share}` with Wilson intervals."""
+    note = f"{note}; {COVERS}"
+    if counted.judged:
+        yield _share(
+            f"robustness.{key}.asr", counted.broken, counted.judged, Better.LOWER, f"of initially correct; {note}"
+        )
+    else:
+        reason = (
+            "no image is classified correctly" if not counted.attacked else "every attacked image ended in an error"
+        )
+        yield Skipped(key=f"robustness.{key}.asr", reason=reason)
+    yield _share(f"robustness.{key}.robust_accuracy", counted.robust, counted.n, Better.HIGHER, f"of all; {note}")
+    yield _share(
+        f"robustness.{key}.error_share", counted.error, counted.n, Better.LOWER, "NaN or infinite logits; of all"
+    )
+
+
+def verdict_findings(evaluation: Evaluation, field: Field) -> Iterator[Finding]:
+    """Everything about one attack that its verdicts alone say."""
+    key = evaluation.setting.key
+    counted = tally(evaluation.outcome, len(field.rows))
+    yield from shares(key, counted, describe(evaluation.setting))
+    yield _summary(evaluation, counted)
+    yield from _columns(evaluation, field)
+    yield from _notices(evaluation, counted)
+
+
+def describe(setting: Setting) -> str:
+    """The setting in a few words, such as `pgd, linf 8/255, steps 7, …`."""
+    threat = setting.threat
+    levels = threat.epsilon * 255
+    options = ", ".join(f"{name} {_readable(value)}" for name, value in setting.options.model_dump().items())
+    return f"{setting.name}, {threat.norm} {levels:.4g}/255" + (f", {options}" if options else "")
+
+
+def _readable(value: object) -> str:
+    return f"{value * 255:.4g}/255" if isinstance(value, float) else str(value)
+
+
+def _share(key: str, successes: int, trials: int, better: Better, note: str) -> Measurement:
+    return Measurement(
+        key=key,
+        value=successes / trials,
+        unit=Unit.FRACTION,
+        better=better,
+        n=trials,
+        interval=wilson(successes, trials),
+        note=note,
+    )
+
+
+def _summary(evaluation: Evaluation, counted: Tally) -> Figure:
+    broken = evaluation.outcome == CODES[Outcome.BROKEN]
+    marginal = [evaluation.ids[row] for row in np.flatnonzero(evaluation.marginal)]
+    return Figure(
+        key=f"robustness.{evaluation.setting.key}.verdicts",
+        data={
+            "n": counted.n,
+            Outcome.ROBUST: counted.robust,
+            Outcome.BROKEN: counted.broken,
+            Outcome.ERROR: counted.error,
+            Outcome.INITIALLY_WRONG: counted.n - counted.attacked,
+            "norm": evaluation.setting.threat.norm,
+            "epsilon": evaluation.setting.threat.epsilon,
+            "seed": evaluation.seed,
+            "saturated": counted.saturated,
+            "marginal": len(marginal),
+            "marginal_ids": marginal[:MARGINAL_LISTED],
+            "broken_at_iteration": [int(count) for count in np.bincount(evaluation.iteration[broken])],
+            "broken_in_restart": [int(count) for count in np.bincount(evaluation.restart[broken])],
+            "gradient_rows": evaluation.gradients.rows,
+            "zero_gradient_rows": evaluation.gradients.zero,
+            "nonfinite_gradient_rows": evaluation.gradients.nonfinite,
+        },
+    )
+
+
+def _columns(evaluation: Evaluation, field: Field) -> Iterator[Column]:
+    key = evaluation.setting.key
+    outcome = np.full(field.size, NOT_ATTACKED, dtype=np.int8)
+    outcome[field.rows] = CODES[Outcome.INITIALLY_WRONG]
+    outcome[field.correct] = evaluation.outcome
+    margin, iteration = np.full(field.size, np.nan), np.full(field.size, -1, dtype=np.int32)
+    margin[field.correct], iteration[field.correct] = evaluation.margin, evaluation.iteration
+    yield Column(name=f"attack_{key}_outcome", values=outcome)
+    yield Column(name=f"attack_{key}_margin", values=margin)
+    yield Column(name=f"attack_{key}_iteration", values=iteration)
+
+
+def _notices(evaluation: Evaluation, counted: Tally) -> Iterator[Notice]:
+    setting = evaluation.setting
+    if counted.saturated:
+        success = counted.broken / counted.judged
+        yield Notice(
+            code="attack-saturated",
+            message=f"`{setting.key}` succeeds on {success:.1%} of the images: it tells neither models nor images apart; "
+            f"a {'smaller' if success > SATURATED else 'larger'} epsilon would",
+        )
+    fraction = rounded_fraction(setting.threat.epsilon)
+    if setting.threat.norm == "linf" and fraction is not None:
+        yield Notice(
+            code="epsilon-rounded",
+            message=f"`{setting.key}` uses epsilon {setting.threat.epsilon:g}, which is not {fraction}; "
+            f"results of the two differ (write epsilon: {fraction} if that was meant)",
+        )
+    if counted.error:
+        yield Notice(
+            code="attack-errors",
+            message=f"`{setting.key}`: {counted.error} images drove the network to NaN or infinity; they count neither as "
+            "robust nor as broken",
+        )

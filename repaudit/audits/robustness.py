@@ -1,0 +1,149 @@
+"""How often does a small change of an image, made on purpose, change the answer?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field as Parameter
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema, field_validator
+
+from repaudit.attacks import Setting, resolve
+from repaudit.attacks.checks import preflight
+from repaudit.attacks.harness import evaluate
+from repaudit.attacks.pool import Subjects
+from repaudit.audits import Audit
+from repaudit.audits._robustness_features import minimum_loss_cosines, perturbation_findings, trend_findings
+from repaudit.audits._robustness_verdicts import Field, shares, tally, union, verdict_findings
+from repaudit.case import Case, Parameters
+from repaudit.classifier import Capability
+from repaudit.errors import InvalidProfile
+from repaudit.finding import Finding, Skipped
+from repaudit.images import stratified
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from repaudit.attacks.verdict import Evaluation
+    from repaudit.audits._robustness_features import Cosines
+
+SHARES = ("asr", "robust_accuracy", "error_share")
+RELATIONS = ("perturbation_rms", "perturbation_pearson", "cosine_spearman", "margin_spearman")
+WORST = "worst"
+
+AttackSetting = Annotated[
+    Setting,
+    PlainValidator(resolve),
+    PlainSerializer(Setting.as_dict),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),
+]
+
+
+class RobustnessParameters(Parameters):
+    """Which attacks, on how many images."""
+
+    attacks: tuple[AttackSetting, ...] = Parameter(
+        default_factory=lambda: (resolve("fgsm"), resolve("pgd_w")), min_length=1
+    )
+    """Presets by name, or mappings such as `{name: pgd, key: pgd_2, epsilon: 2/255, steps: 20, step_size: 0.5/255}`."""
+    limit: int | None = Parameter(default=None, ge=1)
+    """Images at most, in each class its share; initially wrong ones count among them. None takes all."""
+    perturbation_limit: int = Parameter(default=256, ge=0)
+    """Images whose attack runs to its last iterate although they are broken, for the features there."""
+
+    @field_validator("attacks")
+    @classmethod
+    def _keys_differ(cls, attacks: tuple[Setting, ...]) -> tuple[Setting, ...]:
+        twice = [key for key, count in Counter(setting.key for setting in attacks).items() if count > 1]
+        if twice:
+            raise InvalidProfile(
+                f"two attacks have the key `{twice[0]}`",
+                detail="Figures of the two could not be told apart.",
+                remedy=f"key: {twice[0]}_2 in one of them",
+            )
+        return attacks
+
+
+def run(case: Case[RobustnessParameters]) -> Iterator[Finding]:
+    """Yields shares, trends, figures and columns of each attack, and the union of all as `robustness.worst.*`."""
+    parameters = case.parameters
+    field = _field(case)
+    ids = tuple(case.evidence.ids[row] for row in field.rows)
+    found = preflight(case.classifier, case.images, ids, case.shape)
+    yield from found.remarks
+    if found.faults:
+        yield from found.faults
+        for key in [*(setting.key for setting in parameters.attacks), WORST]:
+            yield from _skipped(key, found.faults[0].message)
+        return
+    gradients = found.gradients and Capability.GRADIENTS in case.classifier.capabilities
+    no_head = case.classifier.card.head.reason or "the model has no linear head"
+    cosines = minimum_loss_cosines(case.evidence, field.correct, no_head)
+    outcomes = []
+    for setting in parameters.attacks:
+        if setting.build().directions and not gradients:
+            yield from _skipped(setting.key, "the model gives no gradients")
+            continue
+        evaluation = _attack(case, field, setting)
+        outcomes.append(evaluation.outcome)
+        yield from verdict_findings(evaluation, field)
+        yield from _relations(case, field, evaluation, cosines)
+    if outcomes:
+        note = f"broken by any of {', '.join(setting.key for setting in parameters.attacks)}"
+        yield from shares(WORST, tally(union(outcomes), len(field.rows)), note)
+    else:
+        yield from _skipped(WORST, "no attack could run")
+
+
+def _field(case: Case[RobustnessParameters]) -> Field:
+    n = len(case.evidence)
+    limit = n if case.parameters.limit is None else case.parameters.limit
+    rows = stratified(case.evidence.labels, limit, case.seed)
+    return Field(n, rows, rows[case.evidence.summary.correct[rows]])
+
+
+def _attack(case: Case[RobustnessParameters], field: Field, setting: Setting) -> Evaluation:
+    evidence, correct = case.evidence, field.correct
+    ids = tuple(evidence.ids[row] for row in correct)
+    # the same images for every attack, so that their perturbations can be compared
+    order = case.random("robustness.perturbation").permutation(len(ids))
+    kept = order[: case.parameters.perturbation_limit] if evidence.features is not None else order[:0]
+    return evaluate(
+        case.classifier,
+        case.images,
+        Subjects(ids=ids, labels=evidence.labels[correct], logits=evidence.logits[correct]),
+        setting,
+        seed=case.seed,
+        shape=case.shape,
+        progress=case.progress,
+        kept={ids[position] for position in kept},
+    )
+
+
+def _relations(
+    case: Case[RobustnessParameters], field: Field, evaluation: Evaluation, cosines: Cosines
+) -> Iterator[Finding]:
+    margins = case.evidence.summary.margin[field.correct]
+    yield from trend_findings(evaluation, cosines, margins)
+    if case.evidence.features is None:
+        reason = case.classifier.card.head.reason or "the model has no linear head"
+    elif case.parameters.perturbation_limit == 0:
+        reason = "perturbation_limit is 0"
+    else:
+        reason = "no initially correct image ran to the end of the attack"
+    yield from perturbation_findings(evaluation, case.evidence, field.correct, reason)
+
+
+def _skipped(key: str, reason: str) -> Iterator[Skipped]:
+    for name in SHARES if key == WORST else (*SHARES, *RELATIONS):
+        yield Skipped(key=f"robustness.{key}.{name}", reason=reason)
+
+
+audit = Audit(
+    question="How often does a small change made on purpose change its answer?",
+    version=1,
+    needs=frozenset(),
+    keys=tuple(f"robustness.*.{name}" for name in (*SHARES, *RELATIONS)),
+    parameters=RobustnessParameters,
+    run=run,
+)

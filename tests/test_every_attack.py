@@ -1,0 +1,110 @@
+"""What holds for every attack of the folder, without naming one."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from repaudit.attacks import Method, load, names, presets, resolve
+from repaudit.attacks.harness import evaluate
+from repaudit.attacks.threat import TOLERANCE, Norm
+from repaudit.attacks.verdict import CODES, Outcome
+from repaudit.case import EvaluationShape
+from repaudit.progress import SilentProgress
+
+FIELDS = ("outcome", "target", "restart", "iteration", "margin", "perturbation")
+PRESETS = presets()
+
+
+@pytest.fixture
+def classifier(make_classifier):
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        return make_classifier(
+            nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(64, 6)), mean=0.4, std=0.3
+        )
+
+
+@pytest.fixture
+def attacked(classifier, predicted_images, subjects_of):
+    """Attacks some images with a setting and returns the verdicts by id."""
+    images = predicted_images(classifier, 19, size=6)
+    subjects = subjects_of(classifier, images)
+
+    def attack(raw, *, calls=1, kept=frozenset()):
+        return evaluate(
+            classifier,
+            images,
+            subjects,
+            resolve(raw),
+            seed=3,
+            shape=EvaluationShape(rows=8, calls=calls),
+            progress=SilentProgress(),
+            kept=kept,
+        )
+
+    return attack
+
+
+def test_every_attack_has_a_preset_to_be_tested_with():
+    assert {entry["name"] for entry in PRESETS.values()} == set(names())
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_attack_says_what_it_is_in_one_sentence(name):
+    method = load(name)
+
+    assert isinstance(method, Method)
+    assert method.summary.endswith(".")
+    assert 20 < len(method.summary) < 100
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_resolves_and_survives_json(preset):
+    setting = resolve(preset)
+
+    assert setting.key == preset
+    assert resolve(json.loads(json.dumps(setting.as_dict()))) == setting
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(("norm", "epsilon"), [(Norm.LINF, 0.05), (Norm.L2, 0.5)])
+def test_every_attack_judges_each_image_the_same_in_any_pool_and_stays_within_its_threat(
+    attacked, preset, norm, epsilon
+):
+    raw = {"name": preset, "norm": norm, "epsilon": epsilon}
+    one, three = attacked(raw), attacked(raw, calls=3)
+
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(one, field), getattr(three, field), err_msg=field)
+    assert (one.perturbation <= epsilon + TOLERANCE).all()
+    assert np.isfinite(one.margin).all()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("norm", list(Norm))
+def test_no_attack_breaks_anything_with_a_vanishing_radius(attacked, preset, norm):
+    assert attacked({"name": preset, "norm": norm, "epsilon": 1e-9}).count(Outcome.BROKEN) == 0
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("norm", list(Norm))
+def test_images_kept_to_the_end_are_judged_alike_by_every_attack(attacked, preset, norm):
+    raw = {"name": preset, "norm": norm, "epsilon": 0.05 if norm is Norm.LINF else 0.5}
+    plain = attacked(raw)
+    kept = attacked(raw, kept=set(plain.ids))
+
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(plain, field), getattr(kept, field), err_msg=field)
+    assert len(kept.last.features) == len(plain.ids)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_broken_image_has_no_positive_margin_and_a_robust_one_no_negative(attacked, preset):
+    evaluation = attacked({"name": preset, "epsilon": 0.1})
+    broken = evaluation.outcome == CODES[Outcome.BROKEN]
+
+    assert (evaluation.margin[broken] <= 0).all()
+    assert (evaluation.margin[~broken] >= 0).all()
