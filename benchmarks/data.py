@@ -96,7 +96,7 @@ def compare(folder: Path) -> None:
             )
             ours, theirs = [], []
             for _ in range(ROUNDS):
-                ours.append(seconds(lambda: exhaust_ours(images)))
+                ours.append(seconds(lambda images=images: exhaust_ours(images)))
                 theirs.append(seconds(lambda loader=loader: exhaust_theirs(loader)))
             mine, other = statistics.median(ours), statistics.median(theirs)
             rates = f"{len(images) / mine:>10.0f} {len(images) / other:>12.0f}"

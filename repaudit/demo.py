@@ -15,8 +15,8 @@ MODEL = "embedded:digits-cnn"
 DATA = "digits"
 PROFILE = "demo"
 CREDIT = (
-    'Data: the 900 digits of unseen writers in UCI "Optical Recognition of Handwritten Digits" '
-    "(CC BY 4.0), as scikit-learn ships them."
+    'Data: UCI "Optical Recognition of Handwritten Digits" (CC BY 4.0), as scikit-learn ships them;\n'
+    "  900 digits by writers that the network never saw."
 )
 
 

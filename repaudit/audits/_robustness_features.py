@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repaudit.attacks.verdict import CODES, Evaluation, Outcome
+from repaudit.audits._robustness_verdicts import saturated
 from repaudit.finding import Better, Figure, FigureValue, Finding, Measurement, Skipped, Unit
 from repaudit.metrics.alignment import cosines_to, feature_norms, pearson, spearman
 from repaudit.metrics.frank_wolfe import sphere_centers
@@ -48,13 +49,12 @@ def minimum_loss_cosines(evidence: Evidence, correct: np.ndarray, no_head: str) 
     if not len(correct):
         return Cosines(None, "no image is classified correctly")
     # the radius is the geometry audit's: over all correct images, attacked or not
-    radius = float(feature_norms(features[np.flatnonzero(evidence.summary.correct)]).mean())
+    norms = feature_norms(features)
+    radius = float(norms[evidence.summary.correct].mean())
     if len(weight) < 2 or not radius > 0:
         return Cosines(None, "a single class, or features that are all 0, have no minimum-loss point")
-    labels = evidence.labels[correct]
-    found = sphere_centers(weight, bias, radius, np.unique(labels))
-    attacked = features[correct]
-    return Cosines(cosines_to(attacked, feature_norms(attacked), found.directed, labels), "")
+    found = sphere_centers(weight, bias, radius, np.unique(evidence.labels[correct]))
+    return Cosines(cosines_to(features, norms, found.directed, evidence.labels)[correct], "")
 
 
 def trend_findings(evaluation: Evaluation, cosines: Cosines, margins: np.ndarray) -> Iterator[Finding]:
@@ -71,7 +71,6 @@ def trend_findings(evaluation: Evaluation, cosines: Cosines, margins: np.ndarray
     name = f"robustness.{key}.cosine_spearman"
     if cosines.values is None:
         yield Skipped(key=name, reason=cosines.reason)
-        yield Skipped(key=f"robustness.{key}.by_cosine", reason=cosines.reason)
     else:
         usable = judged & np.isfinite(cosines.values)
         note = f"success against cosine to the true class's minimum-loss point; {ASSOCIATED}"
@@ -142,7 +141,7 @@ def _by_cosine(key: str, cosines: np.ndarray, success: np.ndarray) -> Iterator[F
             "count": counts.tolist(),
             "success": shares,
             "spearman_p": _p_value(spearman(success, cosines), len(cosines)),
-            "saturated": bool(not 0.05 <= success.mean() <= 0.95),
+            "saturated": saturated(int(success.sum()), len(success)),
             "n": len(cosines),
         },
     )

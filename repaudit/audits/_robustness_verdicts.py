@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repaudit.attacks.threat import rounded_fraction
+from repaudit.attacks.threat import Norm, rounded_fraction
 from repaudit.attacks.verdict import CODES, NOT_ATTACKED, Evaluation, Outcome
 from repaudit.finding import Better, Column, Figure, Finding, Measurement, Notice, Skipped, Unit
 from repaudit.metrics.intervals import wilson
@@ -57,7 +57,12 @@ class Tally:
     @property
     def saturated(self) -> bool:
         """Attack success is above .95 or below .05."""
-        return self.judged > 0 and not 1 - SATURATED <= self.broken / self.judged <= SATURATED
+        return saturated(self.broken, self.judged)
+
+
+def saturated(broken: int, judged: int) -> bool:
+    """Whether an attack succeeds on more than 95 % or on less than 5 % of the judged images."""
+    return judged > 0 and max(broken, judged - broken) / judged > SATURATED
 
 
 def tally(outcome: np.ndarray, n: int) -> Tally:
@@ -93,9 +98,7 @@ def shares(key: str, counted: Tally, note: str) -> Iterator[Measurement | Skippe
         )
         yield Skipped(key=f"robustness.{key}.asr", reason=reason)
     yield _share(f"robustness.{key}.robust_accuracy", counted.robust, counted.n, Better.HIGHER, f"of all; {note}")
-    yield _share(
-        f"robustness.{key}.error_share", counted.error, counted.n, Better.LOWER, "NaN or infinite logits; of all"
-    )
+    yield _share(f"robustness.{key}.error_share", counted.error, counted.n, Better.LOWER, "non-finite logits; of all")
 
 
 def verdict_findings(evaluation: Evaluation, field: Field) -> Iterator[Finding]:
@@ -109,15 +112,15 @@ def verdict_findings(evaluation: Evaluation, field: Field) -> Iterator[Finding]:
 
 
 def describe(setting: Setting) -> str:
-    """The setting in a few words, such as `pgd, linf 8/255, steps 7, …`."""
+    """The setting in a few words, such as `pgd, linf 8/255, steps 7, step_size 0.007843, …`."""
     threat = setting.threat
-    levels = threat.epsilon * 255
-    options = ", ".join(f"{name} {_readable(value)}" for name, value in setting.options.model_dump().items())
-    return f"{setting.name}, {threat.norm} {levels:.4g}/255" + (f", {options}" if options else "")
+    radius = f"{threat.epsilon * 255:.4g}/255" if threat.norm is Norm.LINF else f"{threat.epsilon:.4g}"
+    options = [f"{name} {_readable(value)}" for name, value in setting.options.model_dump().items()]
+    return ", ".join([setting.name, f"{threat.norm} {radius}", *options])
 
 
 def _readable(value: object) -> str:
-    return f"{value * 255:.4g}/255" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _share(key: str, successes: int, trials: int, better: Better, note: str) -> Measurement:
@@ -176,11 +179,11 @@ def _notices(evaluation: Evaluation, counted: Tally) -> Iterator[Notice]:
         success = counted.broken / counted.judged
         yield Notice(
             code="attack-saturated",
-            message=f"`{setting.key}` succeeds on {success:.1%} of the images: it tells neither models nor images apart; "
-            f"a {'smaller' if success > SATURATED else 'larger'} epsilon would",
+            message=f"`{setting.key}` succeeds on {success:.1%} of the images and so tells neither models nor images "
+            f"apart; a {'smaller' if success > SATURATED else 'larger'} epsilon would",
         )
     fraction = rounded_fraction(setting.threat.epsilon)
-    if setting.threat.norm == "linf" and fraction is not None:
+    if setting.threat.norm is Norm.LINF and fraction is not None:
         yield Notice(
             code="epsilon-rounded",
             message=f"`{setting.key}` uses epsilon {setting.threat.epsilon:g}, which is not {fraction}; "
@@ -189,6 +192,6 @@ def _notices(evaluation: Evaluation, counted: Tally) -> Iterator[Notice]:
     if counted.error:
         yield Notice(
             code="attack-errors",
-            message=f"`{setting.key}`: {counted.error} images drove the network to NaN or infinity; they count neither as "
-            "robust nor as broken",
+            message=f"`{setting.key}`: {counted.error} images drove the network to NaN or infinity; they count "
+            "neither as robust nor as broken",
         )

@@ -79,18 +79,18 @@ def run(case: Case[RobustnessParameters]) -> Iterator[Finding]:
     gradients = found.gradients and Capability.GRADIENTS in case.classifier.capabilities
     no_head = case.classifier.card.head.reason or "the model has no linear head"
     cosines = minimum_loss_cosines(case.evidence, field.correct, no_head)
-    outcomes = []
+    outcomes = {}
     for setting in parameters.attacks:
         if setting.build().directions and not gradients:
             yield from _skipped(setting.key, "the model gives no gradients")
             continue
         evaluation = _attack(case, field, setting)
-        outcomes.append(evaluation.outcome)
+        outcomes[setting.key] = evaluation.outcome
         yield from verdict_findings(evaluation, field)
         yield from _relations(case, field, evaluation, cosines)
     if outcomes:
-        note = f"broken by any of {', '.join(setting.key for setting in parameters.attacks)}"
-        yield from shares(WORST, tally(union(outcomes), len(field.rows)), note)
+        together = union(list(outcomes.values()))
+        yield from shares(WORST, tally(together, len(field.rows)), f"broken by any of {', '.join(outcomes)}")
     else:
         yield from _skipped(WORST, "no attack could run")
 

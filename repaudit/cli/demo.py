@@ -23,6 +23,6 @@ def demo(
     presentation = Presentation(outputs=(str(target),), quiet=False, verbose=False, exit_zero=True)
     status = run(lambda progress: demonstrate(progress, argv=tuple(sys.argv[1:])), presentation)
     typer.echo(CREDIT)
-    typer.echo("An example, so a failed gate leaves exit status 0 here; `scan` would return 1. The same by hand:")
+    typer.echo("An example: a failed gate leaves exit status 0 here, `scan` would return 1. The same by hand:")
     typer.echo(f"  repaudit scan {MODEL} --data {DATA} --profile {PROFILE} -o {target}")
     raise typer.Exit(status)

@@ -68,7 +68,7 @@ class ArrayImages(ImageSet):
             channels_last = to_channels(images, self._preprocess.channels)
             return np.ascontiguousarray(channels_last.transpose(0, 3, 1, 2))
         if images.dtype == np.uint8:
-            return np.stack([prepare(_picture(image), self._preprocess) for image in images])
+            return np.ascontiguousarray([prepare(_picture(image), self._preprocess) for image in images])
         return np.stack([prepare_float(image, self._preprocess) for image in images])
 
 

@@ -186,19 +186,19 @@ class _Decoder(Dataset[torch.Tensor | str]):
 
     def __getitem__(self, rows: list[int]) -> torch.Tensor | str:
         """(b, c, h, w) uint8, or what went wrong: an exception would lose its own text between processes."""
-        stored: torch.Tensor | None = None
+        stored: np.ndarray | None = None
         for position, row in enumerate(rows):
             try:
-                pixels = torch.from_numpy(self._pixels(self.paths[row]))
+                pixels = self._pixels(self.paths[row])
             except Exception as error:  # as in the check: decoders raise whatever they stumble over
                 return f"{self.paths[row]} was sound when it was checked and cannot be read now: {error}"
             if stored is None:
-                stored = torch.empty((len(rows), *pixels.shape), dtype=torch.uint8)
+                stored = np.empty((len(rows), *pixels.shape), dtype=np.uint8)
             if pixels.shape != stored.shape[1:]:
                 return f"{self.paths[row]} has changed its size since it was checked"
             stored[position] = pixels
         assert stored is not None
-        return stored
+        return torch.from_numpy(stored)
 
     def _pixels(self, path: Path) -> np.ndarray:
         with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as picture:

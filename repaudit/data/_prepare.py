@@ -39,13 +39,12 @@ def prepare(picture: Image.Image, preprocess: Preprocess) -> np.ndarray:
         preprocess: geometry; `size` None leaves the size alone.
 
     Returns:
-        (c, h, w) uint8 in 0..255.
+        (c, h, w) uint8 in 0..255, read-only, with PIL's strides.
     """
     if preprocess.channels == 1:
-        fitted = _fit(picture.convert("L"), preprocess, round(255 * preprocess.mean[0]))
-        return np.array(fitted)[None]
+        return np.asarray(_fit(_in_mode(picture, "L"), preprocess, round(255 * preprocess.mean[0])))[None]
     fill = tuple(round(255 * colour) for colour in preprocess.mean)
-    return np.ascontiguousarray(np.asarray(_fit(picture.convert("RGB"), preprocess, fill)).transpose(2, 0, 1))
+    return np.asarray(_fit(_in_mode(picture, "RGB"), preprocess, fill)).transpose(2, 0, 1)
 
 
 def prepare_float(image: np.ndarray, preprocess: Preprocess) -> np.ndarray:
@@ -86,6 +85,11 @@ def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
         return np.asarray(Image.fromarray(tall).convert("L")).reshape(*shape, 1)
     grey: np.ndarray = images @ np.array([[0.299], [0.587], [0.114]], dtype=np.float32)
     return grey.clip(0, 1)
+
+
+def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
+    # `convert` copies a picture that has the mode already.
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def _fit(picture: Image.Image, preprocess: Preprocess, fill: float | tuple[int, ...]) -> Image.Image:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 from repaudit.data import open_images
+from repaudit.data._files import SHARED_MEMORY, _workers_that_fit
 from repaudit.errors import InvalidData, UnfinishedError
 
 NAMES = [f"{label}/{number}.png" for label in range(3) for number in range(4)]
@@ -204,3 +206,10 @@ def test_a_file_name_that_is_not_utf8_is_refused(tmp_path, save_pictures, make_r
 
     with pytest.raises(InvalidData, match="not UTF-8"):
         open_images(make_request(f"imagefolder:{tmp_path}"))
+
+
+def test_no_more_workers_start_than_shared_memory_has_room_for():
+    free = shutil.disk_usage(SHARED_MEMORY).free
+
+    assert _workers_that_fit(2 * free) == 0
+    assert _workers_that_fit(free // 100) >= 16

@@ -73,7 +73,7 @@ def test_pixels_equal_torchvisions_transforms(draw, shape, weights):
         source="test",
     )
 
-    ours = torch.from_numpy(prepare(picture, preprocess)).float() / 255
+    ours = torch.tensor(prepare(picture, preprocess)).float() / 255
 
     assert torch.equal((ours - mean[:, None, None]) / std[:, None, None], expected)
 
