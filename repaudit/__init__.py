@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from repaudit.conductor import scan
+    from repaudit.data import load_data
     from repaudit.report import Report
-    from repaudit.scan import scan
     from repaudit.sources import load_model
 
-__all__ = ["Report", "__version__", "load_model", "scan"]
+__all__ = ["Report", "__version__", "load_data", "load_model", "scan"]
 
-_HOME = {"Report": "repaudit.report", "load_model": "repaudit.sources", "scan": "repaudit.scan"}
+_HOME = {
+    "Report": "repaudit.report",
+    "load_data": "repaudit.data",
+    "load_model": "repaudit.sources",
+    "scan": "repaudit.conductor",
+}
 
 
 def __getattr__(name: str) -> object:
     """Imports a public name when it is first used: `import repaudit` must not import torch."""
     if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+        value = globals()[name] = getattr(import_module(_HOME[name]), name)
+        return value
     raise AttributeError(f"module `repaudit` has no attribute `{name}`")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from repaudit.conductor import Order, Scanned, carry_out
 from repaudit.profiles import load
-from repaudit.scan import Order, Scanned, carry_out
 
 if TYPE_CHECKING:
     from repaudit.progress import Progress

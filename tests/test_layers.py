@@ -25,7 +25,7 @@ LAYERS = [
     {"tripwire"},
     {"examination", "device", "doctor", "catalogue"},
     {"record"},
-    {"scan"},
+    {"conductor"},
     {"train"},
     {"demo"},
     {"cli"},

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from repaudit.conductor import Order, carry_out, scan
 from repaudit.errors import InvalidData, InvalidModel, UnfinishedError
 from repaudit.profiles import load
 from repaudit.progress import SilentProgress
-from repaudit.scan import Order, carry_out, scan
 
 MODEL, DATA = "embedded:digits-cnn", "digits"
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from repaudit.cli._outputs import Outputs
+    from repaudit.conductor import Scanned
     from repaudit.progress import Progress
     from repaudit.report import Report
-    from repaudit.scan import Scanned
 
 GATE_FAILED = 1
 

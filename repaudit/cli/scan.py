@@ -154,8 +154,8 @@ def scan(
 ) -> None:
     """Audit a pretrained classifier on labelled images, report, and judge the profile's gates."""
     from repaudit.cli._run import Presentation, run
+    from repaudit.conductor import Order, carry_out
     from repaudit.profiles import load
-    from repaudit.scan import Order, carry_out
 
     resolved = load(
         profile,

@@ -15,9 +15,10 @@ from repaudit.data._contract import DataRequest, Layout
 from repaudit.errors import InvalidData, nearest
 
 if TYPE_CHECKING:
+    from repaudit.classifier import Classifier
     from repaudit.images import ImageSet
 
-__all__ = ["DataRequest", "Layout", "load", "names", "open_images"]
+__all__ = ["DataRequest", "Layout", "load", "load_data", "names", "open_images"]
 
 
 def names() -> list[str]:
@@ -66,6 +67,45 @@ def open_images(request: DataRequest) -> ImageSet:
         f"data {request.ref}{given}: {len(images)} images ({images.subset}), labels from {images.label_source}"
     )
     return images
+
+
+def load_data(
+    ref: str,
+    classifier: Classifier,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    skip_bad_images: bool = False,
+    workers: int = 0,
+) -> ImageSet:
+    """`open_images` for scripts and notebooks: images as one classifier takes them, labelled in its class order.
+
+    Args:
+        ref: a data reference, such as `imagenet-val:/data/imagenet`, `npz:test.npz` or `digits`.
+        classifier: whose preprocessing and classes decide.
+        limit: images at most, stratified by class.
+        seed: of that choice.
+        skip_bad_images: leave out files that cannot be decoded.
+        workers: processes that decode; 0 decodes in this one.
+
+    Raises:
+        InvalidData: as `open_images`.
+    """
+    from repaudit.progress import SilentProgress
+
+    return open_images(
+        DataRequest(
+            ref=ref,
+            preprocess=classifier.card.preprocess,
+            classes_count=classifier.card.classes_count,
+            class_ids=classifier.card.class_ids,
+            limit=limit,
+            seed=seed,
+            skip_bad_images=skip_bad_images,
+            workers=workers,
+            progress=SilentProgress(),
+        )
+    )
 
 
 def _resolve(ref: str) -> tuple[str, str | None]:
