@@ -50,7 +50,7 @@ def check_label_order(evidence: Evidence, images: ImageSet, class_ids: tuple[str
             f"{hits.successes} of {n} images are right, but images of one label get the same prediction as if "
             f"{implied:.0%} were: labels and the model's classes are in different orders",
             detail=f"labels came from: {images.label_source}\n{_pairs(evidence.labels, summary.prediction, names)}",
-            remedy="a class_to_idx.json (folder name → class index of the model) in the data folder, or csv:FILE",
+            remedy="--data csv:FILE with lines of path,label in the model's class order",
         )
     sure = float(summary.confidence.mean())
     if classes > 1 and sure > min(0.5, 10 / classes) and bound(hits, 0.99, "lower") <= 1.2 / classes:

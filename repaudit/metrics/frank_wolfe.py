@@ -28,7 +28,7 @@ NO_DIRECTION = 0.01
 _CLASSES = 128
 """Classes solved together: 1 MB of float64 at c = 1000."""
 _PATIENCE = 30
-"""Iterations after which an iterate well inside the ball is handed over: Frank–Wolfe crawls to interior minima."""
+"""Iterations after which an iterate inside the ball is handed over: Frank–Wolfe crawls to interior minima."""
 _SEARCH_STEPS = 30
 _SEARCH_ACCURACY = 0.01
 """Slope left by a line search, as a share of the slope at its start."""
@@ -78,8 +78,9 @@ def sphere_centers(
 ) -> SphereCenters:
     """Minimum-loss point of each asked class on the ball ‖f‖ ≤ R, by Frank–Wolfe from 0 with line search.
 
-    The vertex is R g/‖g‖ with g = w_y − Σ_{j≠y} q_j w_j, q the softmax over j ≠ y. Classes whose minimum
-    turns out to lie inside the ball are finished by accelerated projected gradient.
+    The vertex is R g/‖g‖ with g = w_y − Σ_{j≠y} q_j w_j, q the softmax over j ≠ y. Classes to which it only
+    crawls (the minimum lies inside the ball, or the head is very saturated) are finished by accelerated
+    projected gradient.
 
     Args:
         weight: (c, d) rows of the head.
@@ -104,15 +105,15 @@ def sphere_centers(
     for part in chunks(len(classes), _CLASSES):
         wanted = classes[part]
         solution = _frank_wolfe(head, wanted, radius, tolerance, iterations)
-        points[wanted] = head.points(solution.coefficients)
+        coefficients = solution.coefficients
         spent[wanted], gap[wanted] = solution.iterations, solution.gap
-        inside = np.linalg.norm(points[wanted], axis=1) < INTERIOR * radius
-        crawling = wanted[inside & (solution.gap > tolerance)]
+        crawling = np.flatnonzero(solution.gap > tolerance)
         if len(crawling):
-            minimum = minimize_in_ball(head, crawling, points[crawling], radius, tolerance)
-            points[crawling] = minimum.points
-            spent[crawling] += minimum.iterations
-            gap[crawling] = minimum.gap
+            minimum = minimize_in_ball(head, wanted[crawling], coefficients[crawling], radius, tolerance)
+            coefficients[crawling] = minimum.coefficients
+            spent[wanted[crawling]] += minimum.iterations
+            gap[wanted[crawling]] = minimum.gap
+        points[wanted] = head.points(coefficients)
     return _certified(head, points, spent, gap, radius, classes)
 
 

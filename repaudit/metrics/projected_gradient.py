@@ -10,17 +10,45 @@ from repaudit.metrics.linear_head import CenteredHead, rivalry, rowwise_dot
 
 ITERATIONS = 2000
 
+_CHECK = 10
+"""Steps between two looks at the gap, which costs as much as a step."""
+_TINY = float(np.finfo(np.float64).tiny)
+
 
 @dataclass(frozen=True, slots=True)
 class BallMinimum:
     """Where φ(f) = logsumexp over j ≠ y of (z_j − z_y) is least on ‖f‖ ≤ R."""
 
-    points: np.ndarray
-    """(k, d) float64."""
+    coefficients: np.ndarray
+    """(k, c): f = Wᵀα."""
     iterations: np.ndarray
     """(k,) int64."""
     gap: np.ndarray
     """(k,) R‖g‖ − g·f ≥ φ(f) − min φ, in nats, g = −∇φ."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Points:
+    """Points f = Wᵀα of feature space, with the W f that is needed at every turn."""
+
+    coefficients: np.ndarray
+    linear: np.ndarray
+
+    def __getitem__(self, rows: np.ndarray) -> _Points:
+        return _Points(self.coefficients[rows], self.linear[rows])
+
+    def plus(self, other: _Points, weight: np.ndarray) -> _Points:
+        return _Points(
+            self.coefficients + weight[:, None] * other.coefficients, self.linear + weight[:, None] * other.linear
+        )
+
+    def dot(self, other: _Points) -> np.ndarray:
+        return rowwise_dot(self.coefficients, other.linear)
+
+    def into_ball(self, radius: float) -> _Points:
+        norms = np.sqrt(np.maximum(self.dot(self), _TINY))
+        share = np.minimum(1.0, radius / norms)[:, None]
+        return _Points(share * self.coefficients, share * self.linear)
 
 
 def minimize_in_ball(
@@ -37,50 +65,44 @@ def minimize_in_ball(
     under the softmax, and no covariance exceeds the mean squared distance from any one point.
 
     Args:
-        head: with c classes and features of width d.
+        head: with c classes.
         classes: (k,) class indices y.
-        start: (k, d) inside the ball.
+        start: (k, c) coefficients of points inside the ball.
         radius: R.
         tolerance: gap, in nats, at which to stop.
         iterations: at most so many.
 
     Source: Beck & Teboulle 2009 (FISTA); O'Donoghue & Candès 2015 (restart where the momentum points uphill).
     """
-    step = 1.0 / max(float((head.rows**2).sum(axis=1).max()), np.finfo(np.float64).tiny)
-    points, ahead = start.copy(), start.copy()
-    momentum = np.ones(len(classes))
-    gap = np.full(len(classes), np.inf)
-    spent = np.zeros(len(classes), dtype=np.int64)
-    best = start.copy()
+    found = BallMinimum(start.copy(), np.zeros(len(classes), dtype=np.int64), np.full(len(classes), np.inf))
+    step = 1.0 / max(float((head.rows**2).sum(axis=1).max()), _TINY)
     active = np.arange(len(classes))
+    points = ahead = _Points(start, head.class_products(start))
+    momentum = np.ones(len(classes))
     for iteration in range(iterations + 1):
-        own = classes[active]
-        force = _force(head, own, points[active])
-        now = radius * np.linalg.norm(force, axis=1) - rowwise_dot(force, points[active])
-        better = now < gap[active]
-        gap[active] = np.where(better, now, gap[active])
-        best[active] = np.where(better[:, None], points[active], best[active])
-        spent[active] = iteration
-        active = active[now > tolerance]
-        if not len(active) or iteration == iterations:
-            break
-        uphill = _force(head, classes[active], ahead[active])
-        following = _into_ball(ahead[active] + step * uphill, radius)
-        move = following - points[active]
-        restart = rowwise_dot(ahead[active] - following, move) > 0
-        raised = np.where(restart, 1.0, (1 + np.sqrt(1 + 4 * momentum[active] ** 2)) / 2)
-        weight = np.where(restart, 0.0, (momentum[active] - 1) / raised)
-        ahead[active] = following + weight[:, None] * move
-        points[active], momentum[active] = following, raised
-    return BallMinimum(best, spent, gap)
+        if iteration % _CHECK == 0:
+            force = _force(head, classes[active], points)
+            gap = radius * np.sqrt(np.maximum(force.dot(force), 0.0)) - force.dot(points)
+            better = gap < found.gap[active]
+            found.coefficients[active[better]] = points.coefficients[better]
+            found.gap[active[better]] = gap[better]
+            found.iterations[active] = iteration
+            stay = gap > tolerance
+            active, points, ahead, momentum = active[stay], points[stay], ahead[stay], momentum[stay]
+            if not len(active):
+                break
+        pull = _force(head, classes[active], ahead)
+        following = ahead.plus(pull, np.full(len(active), step)).into_ball(radius)
+        backwards = np.full(len(active), -1.0)
+        move = following.plus(points, backwards)
+        restart = ahead.plus(following, backwards).dot(move) > 0
+        raised = np.where(restart, 1.0, (1 + np.sqrt(1 + 4 * momentum**2)) / 2)
+        ahead = following.plus(move, np.where(restart, 0.0, (momentum - 1) / raised))
+        points, momentum = following, raised
+    return found
 
 
-def _force(head: CenteredHead, classes: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(k, d) −∇φ = w_y − Σ_{j≠y} q_j w_j."""
-    return head.points(rivalry(points @ head.rows.T + head.bias, classes).pull)
-
-
-def _into_ball(points: np.ndarray, radius: float) -> np.ndarray:
-    norms = np.linalg.norm(points, axis=1, keepdims=True)
-    projected: np.ndarray = points * np.minimum(1.0, radius / np.maximum(norms, np.finfo(np.float64).tiny))
-    return projected
+def _force(head: CenteredHead, classes: np.ndarray, at: _Points) -> _Points:
+    """−∇φ = w_y − Σ_{j≠y} q_j w_j."""
+    pull = rivalry(at.linear + head.bias, classes).pull
+    return _Points(pull, head.class_products(pull))

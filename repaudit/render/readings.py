@@ -30,7 +30,7 @@ def next_step(report: Report) -> str:
     if not failed:
         if any(verdict.outcome == Outcome.UNPROVEN for verdict in report.gates):
             return "more images would prove what is marked ~, or disprove it."
-        return "keep this report with -o report.json: it is what a later one is compared with."
+        return "by these gates it may ship; they speak for images like these and attacks like these only."
     first = failed[0]
     temperature = metrics.get("calibration.temperature")
     if first.metric == "calibration.ece" and temperature is not None and _temperature_helps(metrics):

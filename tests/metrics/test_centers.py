@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -72,6 +72,7 @@ def test_on_a_simplex_head_each_minimum_lies_along_its_own_row(classes):
 
 
 @settings(deadline=None, max_examples=25)
+@example(0, 7, 2, 10.0)  # a minimum just inside the sphere, between two rivals
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30), st.integers(1, 30), st.sampled_from([0.1, 1.0, 10.0]))
 def test_no_point_of_the_ball_beats_the_centre_by_more_than_its_gap(seed, classes, width, radius):
     weight, bias = head(seed, classes, width)
