@@ -18,6 +18,7 @@ import torch
 
 from repaudit.errors import InvalidModel
 from repaudit.metrics.summary import Summary, summarize
+from repaudit.numerics import same_kernels
 from repaudit.store import ArrayStore, open_store
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _fill(
     stage: Stage,
 ) -> None:
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), same_kernels():
             for batch in images.batches(rows, images.ids[start:]):
                 count = len(batch.ids)
                 output = classifier.forward(padded(batch.to(classifier.device).images, rows), dtype)

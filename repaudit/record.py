@@ -217,8 +217,9 @@ def _environment(examination: Examination, dtype: str) -> Environment:
         accelerators=[torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         numerics={
             "dtype": dtype,
-            "tf32": torch.backends.cuda.matmul.allow_tf32,
-            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "tf32": False,
+            "cudnn_benchmark": False,
+            "cudnn_deterministic": True,
         },
         evaluation_shape=EvaluationShapeEntry(rows=examination.shape.rows, calls=examination.shape.calls),
     )

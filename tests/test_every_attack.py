@@ -108,3 +108,30 @@ def test_a_broken_image_has_no_positive_margin_and_a_robust_one_no_negative(atta
 
     assert (evaluation.margin[broken] <= 0).all()
     assert (evaluation.margin[~broken] >= 0).all()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("norm", list(Norm))
+def test_every_attack_takes_grey_images_that_are_not_square_and_two_classes(
+    preset, norm, make_classifier, make_images, subjects_of
+):
+    with torch.random.fork_rng():
+        torch.manual_seed(6)
+        network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(84, 2))
+        stored = torch.randint(0, 256, (11, 1, 5, 9), dtype=torch.uint8)
+    classifier = make_classifier(network, channels=1)
+    images = make_images(stored, classifier.logits(stored.float() / 255).argmax(1).numpy())
+    shape = EvaluationShape(rows=8, calls=1)
+
+    evaluation = evaluate(
+        classifier,
+        images,
+        subjects_of(classifier, images),
+        resolve({"name": preset, "norm": norm, "epsilon": 0.5}),
+        seed=0,
+        shape=shape,
+        progress=SilentProgress(),
+    )
+
+    assert evaluation.count(Outcome.BROKEN) + evaluation.count(Outcome.ROBUST) == 11
+    assert evaluation.count(Outcome.BROKEN) > 0

@@ -15,7 +15,7 @@ LAYERS = [
     {"report"},
     {"compare", "gates"},
     {"render"},
-    {"images", "digits_network"},
+    {"images", "digits_network", "numerics"},
     {"classifier"},
     {"sources", "data"},
     {"evidence"},

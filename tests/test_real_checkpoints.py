@@ -161,6 +161,6 @@ def test_robust_training_shows_in_the_attack_success(assets, here):
         )  # fmt: skip
         rates[factory] = report["metrics"]["robustness.pgd_10.robust_accuracy"]["value"]
 
-    # The assets' own measurements: PGD-10 at 2/255 leaves .05 of resnet20 and about .55 of resnet2b's correct images.
+    # Measured beside the assets with other code, its step not stated: .05 of the 250 and about .55 of them.
     assert rates["resnet20"] < 0.1
-    assert 0.3 < rates["resnet2b"] < 0.5
+    assert rates["resnet2b"] == pytest.approx(0.55, abs=0.03)

@@ -20,8 +20,9 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def order(tmp_path, **changes):
-    settings = changes.pop("settings", ["robustness.limit=24", "calibration.resamples=200"])
-    profile = load("standard", audits=changes.pop("audits", None), settings=settings, limit=None, directory=tmp_path)
+    audits = changes.pop("audits", None)
+    settings = ["robustness.limit=24", "calibration.resamples=200"] if audits is None else []
+    profile = load("standard", audits=audits, settings=settings, limit=None, directory=tmp_path)
     return Order(model=MODEL, data=DATA, profile=profile, **changes)
 
 

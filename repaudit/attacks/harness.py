@@ -7,7 +7,7 @@ beside any neighbours.
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +17,10 @@ from repaudit.attacks.checks import unchanged
 from repaudit.attacks.pool import Pool, Subjects
 from repaudit.attacks.verdict import Evaluation, Gradients, LastIterates, Ledger, judge
 from repaudit.evidence import padded
+from repaudit.numerics import same_kernels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Set
+    from collections.abc import Set
 
     from repaudit.attacks import Attack, Rows, Setting
     from repaudit.attacks.pool import Call
@@ -68,7 +69,7 @@ def evaluate(
         kept=np.array([name in kept for name in subjects.ids], dtype=bool),
     )
     stage = progress.stage(f"attack {setting.key}", len(subjects.ids), "images")
-    with unchanged(classifier.network), _same_kernels(), torch.no_grad(), closing(pool), stage as watched:
+    with unchanged(classifier.network), same_kernels(), torch.no_grad(), closing(pool), stage as watched:
         left = 0
         while search.step():
             watched.advance(pool.left - left)
@@ -76,13 +77,6 @@ def evaluate(
     return search.ledger.evaluation(
         setting, seed=seed, ids=subjects.ids, last=search.last_iterates(), gradients=search.gradients
     )
-
-
-@contextmanager
-def _same_kernels() -> Iterator[None]:
-    """Full float32, and no kernel chosen by a race: either would move logits between runs."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        yield
 
 
 class _Search:

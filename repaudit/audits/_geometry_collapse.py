@@ -55,11 +55,6 @@ def collapse_findings(split: Split) -> Iterator[Measurement | Skipped]:
 
 def _figures(found: NeuralCollapse, images: int, width: int) -> list[_Figure]:
     classes = found.classes
-    equal = "two class means coincide, or one lies at their common mean"
-    simplex = f"d = {width} holds no simplex of {classes} classes; see collapse.nc2_coherence"
-    room = f"d = {width} holds a simplex of {classes} classes; see collapse.nc2_angle"
-    fits = width >= classes - 1
-    counted = f"n counts the {classes} classes with images"
     return [
         _Figure(
             "nc1",
@@ -69,45 +64,35 @@ def _figures(found: NeuralCollapse, images: int, width: int) -> list[_Figure]:
             f"tr(Σ_W Σ_B⁺)/m, m = {classes} classes",
             "the class means coincide, or no class has two images",
         ),
-        _Figure("nc2_means_cv", found.nc2_means_cv, Unit.RATIO, classes, f"class means; {counted}", equal),
-        _Figure(
-            "nc2_weights_cv",
-            found.nc2_weights_cv,
-            Unit.RATIO,
-            classes,
-            f"rows w_c − w̄; {counted}",
-            "all rows of the head are equal",
-        ),
-        _Figure(
-            "nc2_angle",
-            found.nc2_angle,
-            Unit.COSINE,
-            classes,
-            f"mean |cos + 1/(m − 1)|; {counted}",
-            equal if fits else simplex,
-        ),
-        _Figure(
-            "nc2_coherence",
-            found.nc2_coherence,
-            Unit.RATIO,
-            classes,
-            f"max |cos| over Welch's bound; {counted}",
-            room if fits else equal,
-        ),
+        *_simplex_figures(found, width),
         _Figure(
             "nc3",
             found.nc3,
             Unit.RATIO,
             classes,
-            f"uncentred W against centred means; {counted}",
+            f"uncentred W against centred means; {_counted(classes)}",
             "the class means coincide, or the head is zero",
         ),
-        _Figure(
-            "nc4",
-            found.nc4,
-            Unit.FRACTION,
-            images,
-            "prediction (with the bias) is not the nearest class mean's",
-            "",
-        ),
+        _Figure("nc4", found.nc4, Unit.FRACTION, images, "the nearest class mean is not the predicted class's", ""),
     ]
+
+
+def _simplex_figures(found: NeuralCollapse, width: int) -> list[_Figure]:
+    classes, counted = found.classes, _counted(found.classes)
+    equal = "class means coincide, or one lies at their common mean"
+    lengths, weights = f"norms of centred class means; {counted}", f"norms of w_c − w̄; {counted}"
+    angle, coherence = f"mean |cos + 1/(m − 1)|; {counted}", f"max |cos| over Welch's bound; {counted}"
+    if width >= classes - 1:
+        no_angle, no_coherence = equal, f"d = {width} holds a simplex of {classes} classes; see collapse.nc2_angle"
+    else:
+        no_angle, no_coherence = f"d = {width} holds no simplex of {classes} classes; see collapse.nc2_coherence", equal
+    return [
+        _Figure("nc2_means_cv", found.nc2_means_cv, Unit.RATIO, classes, lengths, equal),
+        _Figure("nc2_weights_cv", found.nc2_weights_cv, Unit.RATIO, classes, weights, "all rows of the head are equal"),
+        _Figure("nc2_angle", found.nc2_angle, Unit.COSINE, classes, angle, no_angle),
+        _Figure("nc2_coherence", found.nc2_coherence, Unit.RATIO, classes, coherence, no_coherence),
+    ]
+
+
+def _counted(classes: int) -> str:
+    return f"n counts the {classes} classes with images"

@@ -170,6 +170,18 @@ def test_each_image_is_read_once(classifier, images, run, subjects):
     assert read == list(subjects.ids)
 
 
+def test_images_are_read_only_as_rows_become_free(classifier, network, images, run, subjects):
+    read, ahead = [], []
+    batches = images.batches
+    images.batches = lambda rows, ids=None: (read.extend(batch.ids) or batch for batch in batches(rows, ids))
+    network.register_forward_pre_hook(lambda *_: ahead.append(len(read)))
+
+    run(classifier, images, "fgsm", subjects=subjects)
+
+    assert ahead[0] == 16  # the pool of two calls, and nothing more
+    assert ahead[-1] == len(subjects.ids)
+
+
 def test_a_query_outside_the_radius_is_no_success(classifier, images, run):
     setting, _ = scripted(Threat(Norm.LINF, 0.1), proposal=brighter)
 

@@ -208,19 +208,36 @@ def test_small_classes_are_announced_as_leave_one_out_only(rng, make_evidence, e
     assert [f.code for f in many if isinstance(f, Notice)] == []
 
 
-def test_an_unreached_tolerance_is_announced(evidence, examine):
-    tight = examine(evidence, iterations=1)
+def test_a_tolerance_below_rounding_is_announced_as_not_reached(rng, make_evidence, examine):
+    features, labels, weight, bias = blobs(rng, classes=30, width=20)
+
+    tight = examine(make_evidence(features, labels, 10 * weight, bias), tolerance=1e-300)
 
     assert "minimum-loss-unsolved" in [f.code for f in tight if isinstance(f, Notice)]
     assert figures(tight)["geometry.centers"]["minimum_loss"]["classes_unsolved"] > 0
 
 
-@pytest.mark.parametrize(("noise", "headline"), [(0.05, "spearman"), (3.0, "pearson")])
-def test_the_headline_is_spearman_where_confidence_piles_up_at_one(rng, make_evidence, examine, noise, headline):
-    features, labels, weight, bias = blobs(rng, noise=noise)
-    confident = make_evidence(features, labels, 3 * weight if noise < 1 else 0.1 * weight, bias)
+@pytest.mark.parametrize(("confidence", "headline"), [(0.985, "pearson"), (0.995, "spearman")])
+def test_the_headline_is_spearman_where_the_median_confidence_exceeds_ninety_nine_percent(
+    rng, make_evidence, examine, confidence, headline
+):
+    # Two opposite rows of length 1: the confidence of a feature is the logistic function of twice its first entry
+    side = np.arange(41) % 2
+    first = np.log(confidence / (1 - confidence)) / 2 + 0.1 * np.linspace(-1, 1, 41)
+    features = np.stack([np.where(side == 0, first, -first), rng.standard_normal(41)], axis=1)
 
-    assert figures(examine(confident))["geometry.centers"]["headline_correlation"] == headline
+    findings = examine(make_evidence(features, side, np.array([[1.0, 0.0], [-1.0, 0.0]])))
+
+    assert figures(findings)["geometry.centers"]["median_confidence"] == pytest.approx(confidence, abs=1e-6)
+    assert figures(findings)["geometry.centers"]["headline_correlation"] == headline
+
+
+def test_the_ball_has_the_mean_norm_of_correct_features_as_its_radius(evidence, examine):
+    correct = evidence.logits.argmax(axis=1) == evidence.labels
+
+    found = figures(examine(evidence))["geometry.centers"]["minimum_loss"]
+
+    assert found["radius"] == pytest.approx(np.linalg.norm(evidence.features[correct], axis=1).mean(), rel=1e-6)
 
 
 def test_row_space_share_is_measured_only_where_features_are_wider_than_the_contrasts(rng, make_evidence, examine):
@@ -236,6 +253,7 @@ def test_row_space_share_is_measured_only_where_features_are_wider_than_the_cont
 
 def test_worst_aligned_angles_are_those_of_the_two_lowest_cosines_of_confident_images(rng, make_evidence, examine):
     features, labels, weight, bias = blobs(rng, noise=0.4)
+    labels[:50] = (labels[:50] + 1) % 5  # confident and wrong: not in question
     evidence = make_evidence(features, labels, 3 * weight, bias)
     findings = examine(evidence)
     data, cosines = figures(findings)["geometry.worst_aligned"], columns(findings)["cosine_minimum_loss"]

@@ -43,17 +43,14 @@ def slow():
 
 
 class Fails(torch.autograd.Function):
-    calls = 0
-
     @staticmethod
     def forward(ctx, images):
         return images.clone()
 
     @staticmethod
     def backward(ctx, gradient):
-        # Gradients can be had while the model is checked, and no longer once it is attacked.
-        Fails.calls += 1
-        if Fails.calls > 2:
+        # Gradients can be had for the 8 rows on which a model is checked when it is loaded, and for no more.
+        if len(gradient) > 8:
             raise RuntimeError("this gradient cannot be had")
         return gradient
 
