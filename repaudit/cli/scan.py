@@ -42,6 +42,7 @@ Settings = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="A profile key (robustness.limit=100) or an architecture argument (model.pad_type=same); repeatable.",
+        envvar="REPAUDIT_SET",
     ),
 ]
 
@@ -70,7 +71,11 @@ def scan(
     audits: Annotated[
         str | None,
         typer.Option(
-            "-a", "--audits", metavar="A,B", help="Only these audits of the profile.", envvar="REPAUDIT_AUDITS"
+            "-a",
+            "--audits",
+            metavar="A,B",
+            help="These audits only, with the profile's parameters.",
+            envvar="REPAUDIT_AUDITS",
         ),
     ] = None,
     settings: Settings = None,
