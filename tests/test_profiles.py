@@ -8,6 +8,8 @@ import pytest
 from repaudit.errors import InvalidProfile
 from repaudit.profiles import Severity, load
 
+QUICK = {"attacks": ["fgsm", "pgd_w"], "limit": 256, "perturbation_limit": 64}
+
 
 def profile(directory: Path, reference: str | None = None, **changes):
     options = {"audits": None, "settings": [], "limit": None} | changes
@@ -34,7 +36,7 @@ def test_without_any_file_the_profile_is_quick(tmp_path):
 
     assert found.name == "quick"
     assert list(found.audits) == ["accuracy", "calibration", "geometry", "cones", "robustness"]
-    assert found.audits["robustness"] == {"attacks": ["fgsm", "pgd_w"], "limit": 256}
+    assert found.audits["robustness"] == QUICK
     assert found.gates == ()
 
 
@@ -94,7 +96,7 @@ def test_a_list_of_audits_replaces_the_set_and_keeps_their_parameters(tmp_path):
     put(tmp_path / "own.yaml", "extends: quick\naudits: [robustness, selective]")
 
     assert profile(tmp_path, "own.yaml").audits == {
-        "robustness": {"attacks": ["fgsm", "pgd_w"], "limit": 256},
+        "robustness": QUICK,
         "selective": {},
     }
 
@@ -103,7 +105,11 @@ def test_standard_is_quick_with_more(tmp_path):
     quick, standard = profile(tmp_path, "quick"), profile(tmp_path, "standard")
 
     assert set(standard.audits) == {*quick.audits, "selective"}
-    assert standard.audits["robustness"] == {"attacks": ["fgsm", "pgd_w", "pgd_s"], "limit": 1000}
+    assert standard.audits["robustness"] == {
+        "attacks": ["fgsm", "pgd_w", "pgd_s"],
+        "limit": 1000,
+        "perturbation_limit": 256,
+    }
 
 
 def test_a_path_in_extends_is_relative_to_its_own_file(tmp_path):
@@ -243,7 +249,7 @@ def test_settings_reach_parameters_with_or_without_the_prefix(tmp_path):
     without = profile(tmp_path, settings=["calibration.bins=20", "robustness.attacks=[fgsm]"])
 
     assert without.audits["calibration"] == {"bins": 20}
-    assert without.audits["robustness"] == {"attacks": ["fgsm"], "limit": 256}
+    assert without.audits["robustness"] == {**QUICK, "attacks": ["fgsm"]}
     assert with_prefix.resolved == without.resolved
 
 
@@ -293,7 +299,7 @@ def test_a_setting_that_leads_nowhere_is_refused_with_one_that_does(tmp_path, se
 def test_choosing_audits_keeps_their_parameters_and_adds_unnamed_ones_with_defaults(tmp_path):
     found = profile(tmp_path, audits=["robustness", "selective"])
 
-    assert found.audits == {"robustness": {"attacks": ["fgsm", "pgd_w"], "limit": 256}, "selective": {}}
+    assert found.audits == {"robustness": QUICK, "selective": {}}
 
 
 def test_a_setting_of_an_audit_that_was_not_chosen_is_refused(tmp_path):
