@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import os
+from pathlib import Path
+
 import torch
 
 from repaudit.case import EvaluationShape
@@ -78,3 +82,28 @@ def halved(shape: EvaluationShape) -> EvaluationShape | None:
     if shape.rows <= LEAST_ROWS:
         return None
     return EvaluationShape(rows=max(LEAST_ROWS, shape.rows // 2), calls=shape.calls)
+
+
+def allowed_processors(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """How many processors this process may use: its affinity, and a container's quota, rounded up.
+
+    torch starts a thread for every processor of the machine, and threads that wait for one another while
+    others hold the processors make small networks ten times slower.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        share, period = quota.read_text(encoding="ascii").split()
+        return min(allowed, math.ceil(int(share) / int(period)))
+    except (OSError, ValueError):  # no cgroup, or "max": no quota
+        return allowed
+
+
+def limit_threads(most: int | None = None) -> None:
+    """Takes no more threads than there are processors for; OMP_NUM_THREADS, where set, is left alone.
+
+    Args:
+        most: fewer still, for networks so small that threads cost more than they give.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        allowed = min(torch.get_num_threads(), allowed_processors())
+        torch.set_num_threads(allowed if most is None else min(allowed, most))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from repaudit.case import EvaluationShape
-from repaudit.device import choose_device, choose_dtype, choose_shape, halved
+from repaudit.device import allowed_processors, choose_device, choose_dtype, choose_shape, halved, limit_threads
 from repaudit.errors import UsageError
 
 CPU = torch.device("cpu")
@@ -51,3 +51,29 @@ def test_halving_ends_at_eight_rows():
         shape = halved(shape)
 
     assert seen == [50, 25, 12, 8]
+
+
+@pytest.mark.parametrize(
+    ("text", "most"), [("50000 100000", 1), ("100000 100000", 1), ("max 100000", 10**6), ("", 10**6)]
+)
+def test_a_containers_quota_is_rounded_up_to_whole_processors(tmp_path, text, most):
+    quota = tmp_path / "cpu.max"
+    quota.write_text(text)
+
+    assert 1 <= allowed_processors(quota) <= most
+    assert allowed_processors(quota) <= allowed_processors(tmp_path / "absent")
+
+
+def test_threads_are_only_ever_taken_away_and_never_against_the_environment(monkeypatch):
+    before = torch.get_num_threads()
+    try:
+        monkeypatch.setenv("OMP_NUM_THREADS", "7")
+        limit_threads(1)
+        assert torch.get_num_threads() == before
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        limit_threads(1)
+        assert torch.get_num_threads() == 1
+        limit_threads()
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

@@ -18,7 +18,9 @@ def demo(
     """Audit an embedded network on embedded handwritten digits; writes what `scan -o DIR` writes."""
     from repaudit.cli._run import Presentation, run
     from repaudit.demo import CREDIT, DATA, MODEL, PROFILE, demonstrate
+    from repaudit.device import limit_threads
 
+    limit_threads(1)
     target = folder or Path("repaudit-demo")
     presentation = Presentation(outputs=(str(target),), quiet=False, verbose=False, exit_zero=True)
     status = run(lambda progress: demonstrate(progress, argv=tuple(sys.argv[1:])), presentation)

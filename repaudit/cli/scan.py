@@ -160,6 +160,7 @@ def scan(
     """Audit a pretrained classifier on labelled images, report, and judge the profile's gates."""
     from repaudit.cli._run import Presentation, run
     from repaudit.conductor import Order, carry_out
+    from repaudit.device import limit_threads
     from repaudit.profiles import load
 
     resolved = load(
@@ -186,6 +187,7 @@ def scan(
         trust_pickle=trust_pickle,
         argv=tuple(sys.argv[1:]),
     )
+    limit_threads()
     presentation = Presentation(outputs=tuple(output or ()), quiet=quiet, verbose=verbose, exit_zero=exit_zero)
     raise typer.Exit(run(lambda progress: carry_out(order, progress), presentation))
 
