@@ -14,57 +14,27 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from repaudit.attacks import resolve
 from repaudit.attacks.harness import evaluate
 from repaudit.attacks.pool import Subjects
 from repaudit.attacks.verdict import CODES, Outcome
 from repaudit.case import EvaluationShape
-from repaudit.classifier import Capability, Card, Classifier, HeadCard
+from repaudit.classifier import Classifier
 from repaudit.images import Batch, ImageSet
-from repaudit.preprocessing import Preprocess
 from repaudit.progress import SilentProgress
+from repaudit.sources import load_model
 
+NETWORKS = Path(__file__).parents[1] / "tests" / "networks.py"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EPSILON, STEP, STEPS = 8 / 255, 2 / 255, 10
 BATCH = 128
 """Rows that the libraries are given at a time; the pool holds as many."""
-
-
-class Block(nn.Module):
-    def __init__(self, inside: int, outside: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outside)
-        self.conv2 = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outside)
-        self.stride, self.extra = stride, (outside - inside) // 2
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        return F.relu(y + F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.extra, self.extra)))
-
-
-class ResNet20(nn.Module):
-    """ResNet-20 for CIFAR-10 with option-A shortcuts (He et al. 2016)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        for stage, (inside, outside) in enumerate([(16, 16), (16, 32), (32, 64)], 1):
-            blocks = [Block(inside, outside, 1 if stage == 1 else 2), Block(outside, outside, 1)]
-            setattr(self, f"layer{stage}", nn.Sequential(*blocks, Block(outside, outside, 1)))
-        self.linear = nn.Linear(64, 10)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.layer3(self.layer2(self.layer1(F.relu(self.bn1(self.conv1(x))))))
-        return self.linear(x.mean((2, 3)))
 
 
 class Images(ImageSet):
@@ -112,24 +82,11 @@ class Counter:
 
 
 def load(folder: Path, n: int) -> tuple[Classifier, Images]:
-    network = ResNet20()
-    stored = torch.load(folder / "cifar10" / "resnet20-12fca82f.th", map_location="cpu", weights_only=True)
-    network.load_state_dict({key.removeprefix("module."): value for key, value in stored["state_dict"].items()})
-    card = Card(
-        ref="resnet20",
-        resolved="resnet20",
-        source="benchmark",
-        architecture="resnet20",
-        arguments={},
-        weights_sha256="",
-        files={},
-        preprocess=Preprocess(mean=MEAN, std=STD, source="benchmark"),
-        params_count=0,
-        classes_count=10,
-        class_ids=None,
-        head=HeadCard(kind="none", reason="not needed here"),
-    )
-    classifier = Classifier(network, card, None, torch.device("cpu"), frozenset({Capability.GRADIENTS}))
+    with TemporaryDirectory() as temporary:
+        preprocess = Path(temporary) / "preprocess.yaml"
+        preprocess.write_text(f"mean: {list(MEAN)}\nstd: {list(STD)}\n")
+        weights = str(folder / "cifar10" / "resnet20-12fca82f.th")
+        classifier = load_model(weights, arch=f"py:{NETWORKS}:resnet20", preprocess=str(preprocess))
     data = np.load(folder / "cifar10" / "cifar10_test_250.npz")
     pixels = torch.from_numpy(data["images"]).permute(0, 3, 1, 2)[:n].contiguous()
     labels = data["labels"][:n].astype(np.int64)

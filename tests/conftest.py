@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 # Small networks on busy machines: threads that wait for one another cost more than they give.
@@ -43,6 +44,46 @@ def assets() -> Path:
     if not folder:
         pytest.skip("REPAUDIT_ASSETS does not name the folder of real weights and images")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def networks_file() -> Path:
+    """Factories of the networks whose real weights are tested."""
+    return Path(__file__).parent / "networks.py"
+
+
+@dataclass(frozen=True)
+class RealNetwork:
+    """How a checkpoint among the assets is loaded."""
+
+    file: str
+    factory: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+REAL_NETWORKS = {
+    "resnet20": RealNetwork("resnet20-12fca82f.th", "resnet20", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "cnn_a_mix": RealNetwork("cnn_a_mix.pth", "cnn_a", (0.4914, 0.4824, 0.4467), (0.2023, 0.1994, 0.2010)),
+    "resnet2b": RealNetwork("resnet2b.pth", "resnet2b", (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)),
+}
+
+
+@pytest.fixture
+def real_arguments(assets, networks_file, tmp_path) -> Callable[[str], dict[str, str]]:
+    """What `load_model` takes for a real CIFAR-10 checkpoint."""
+
+    def arguments(name: str) -> dict[str, str]:
+        real = REAL_NETWORKS[name]
+        preprocess = tmp_path / f"{name}.yaml"
+        preprocess.write_text(f"mean: {list(real.mean)}\nstd: {list(real.std)}\n")
+        return {
+            "ref": str(assets / "cifar10" / real.file),
+            "arch": f"py:{networks_file}:{real.factory}",
+            "preprocess": str(preprocess),
+        }
+
+    return arguments
 
 
 @pytest.fixture

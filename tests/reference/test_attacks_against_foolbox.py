@@ -12,7 +12,7 @@ from repaudit.attacks.noise import job_key, step_keys, uniform_in_ball
 from repaudit.attacks.verdict import CODES, Outcome
 
 BROKEN = CODES[Outcome.BROKEN]
-NETWORKS = ["small", "cnn_a", "resnet2b", "resnet20"]
+NETWORKS = ["small", "cnn_a_mix", "resnet2b", "resnet20"]
 
 
 @pytest.fixture(scope="module")

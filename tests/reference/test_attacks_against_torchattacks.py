@@ -11,7 +11,7 @@ from repaudit.attacks import pgd
 from repaudit.attacks.verdict import CODES, Outcome
 
 BROKEN = CODES[Outcome.BROKEN]
-NETWORKS = ["small", "cnn_a", "resnet2b", "resnet20"]
+NETWORKS = ["small", "cnn_a_mix", "resnet2b", "resnet20"]
 
 
 @pytest.fixture(scope="module")

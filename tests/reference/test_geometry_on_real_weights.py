@@ -2,87 +2,24 @@
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 from repaudit.audits.cones import ConesParameters
 from repaudit.audits.cones import run as run_cones
 from repaudit.audits.geometry import GeometryParameters
 from repaudit.audits.geometry import run as run_geometry
-from repaudit.evidence import Evidence
+from repaudit.evidence import collect
 from repaudit.finding import Measurement
 from repaudit.metrics.bias import bias_dependence
 from repaudit.metrics.cones import first_error_steps, ray_limits
 from repaudit.metrics.frank_wolfe import sphere_centers
-
-
-class Block(nn.Module):
-    def __init__(self, wide_in, wide_out, stride):
-        super().__init__()
-        self.conv1 = nn.Conv2d(wide_in, wide_out, 3, stride, 1)
-        self.conv2 = nn.Conv2d(wide_out, wide_out, 3, 1, 1)
-        self.shortcut = nn.Sequential(*([nn.Conv2d(wide_in, wide_out, 1, stride)] if stride > 1 else []))
-
-    def forward(self, x):
-        return torch.relu(self.conv2(torch.relu(self.conv1(x))) + self.shortcut(x))
-
-
-class ResNet2b(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 8, 3, 2, 1)
-        self.layer1 = nn.Sequential(Block(8, 16, 2), Block(16, 16, 1))
-        self.linear1 = nn.Linear(1024, 100)
-        self.linear2 = nn.Linear(100, 10)
-
-    def features(self, x):
-        return torch.relu(self.linear1(self.layer1(torch.relu(self.conv1(x))).flatten(1)))
-
-
-def cnn_a():
-    return nn.Sequential(
-        nn.Conv2d(3, 16, 4, 2, 1),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 4, 2, 1),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(2048, 100),
-        nn.ReLU(),
-        nn.Linear(100, 10),
-    )
-
-
-def normalised(assets, mean, std):
-    stored = np.load(assets / "cifar10" / "cifar10_test_250.npz")
-    images = torch.from_numpy(stored["images"]).permute(0, 3, 1, 2) / 255
-    return (images - torch.tensor(mean).reshape(1, 3, 1, 1)) / torch.tensor(std).reshape(1, 3, 1, 1), stored["labels"]
-
-
-def evidence_of(features, layer, labels):
-    return Evidence(
-        ids=tuple(map(str, range(len(labels)))),
-        labels=labels,
-        logits=layer(features).numpy(),
-        features=features.numpy(),
-        weight=layer.weight.numpy(),
-        bias=layer.bias.numpy(),
-    )
+from repaudit.progress import SilentProgress
 
 
 @pytest.fixture(params=["cnn_a_mix", "resnet2b"])
-def real(request, assets):
+def real(request, real_network, cifar_images):
     """Name and evidence of one network."""
-    weights = torch.load(assets / "cifar10" / f"{request.param}.pth", map_location="cpu", weights_only=True)
-    with torch.inference_mode():
-        if request.param == "cnn_a_mix":
-            network = cnn_a()
-            network.load_state_dict(weights)
-            images, labels = normalised(assets, (0.4914, 0.4824, 0.4467), (0.2023, 0.1994, 0.2010))
-            return request.param, evidence_of(network[:-1](images), network[-1], labels)
-        network = ResNet2b()
-        network.load_state_dict(weights["state_dict"])
-        images, labels = normalised(assets, (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616))
-        return request.param, evidence_of(network.features(images), network.linear2, labels)
+    classifier = real_network(request.param)
+    return request.param, collect(classifier, cifar_images(250), rows=250, progress=SilentProgress()).evidence
 
 
 PUBLISHED = {

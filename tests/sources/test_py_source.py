@@ -108,7 +108,7 @@ def test_code_that_fails_is_reported_as_the_users(code, problem, tmp_path, opene
 @pytest.mark.filterwarnings(r"ignore:`torch\.jit\..*` is deprecated:FutureWarning")
 @pytest.mark.filterwarnings(r"ignore:`torch\.jit\..*` is deprecated:DeprecationWarning")
 def test_a_torchscript_program_is_refused(networks, opened):
-    networks.write_text(networks.read_text() + "\n\ndef scripted():\n    return torch.jit.script(tiny())\n")
+    networks.write_text(networks.read_text() + "\n\nimport torch\n\n\ndef scripted():\n    return torch.jit.script(tiny())\n")
 
     with pytest.raises(InvalidModel, match="returned a TorchScript program"):
         opened(f"py:{networks}:scripted")
