@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LEAST_IMAGES = 30
 PAIRS_SHOWN = 5
+INJECTIVE = 0.6
+"""Share of labels that have a most frequent prediction of their own, as under a permutation."""
 CONSISTENT = 0.4
 """Implied accuracy from which predictions within one label count as consistent."""
 FAR_BELOW = 0.25
@@ -29,8 +31,8 @@ def check_label_order(evidence: Evidence, images: ImageSet, class_ids: tuple[str
 
     Two images of one label get the same prediction with probability about accuracy², whatever the order of the
     labels. The excess of that agreement over what the frequency of each prediction explains implies an accuracy;
-    where the one found lies far below it, labels are permuted. A hard data set (few agree) or an untrained
-    network (nothing agrees) is let pass.
+    where the one found lies far below it, and different labels go to different predictions, labels are
+    permuted. A hard data set (few agree) and an untrained network (all labels go to a few predictions) are let pass.
 
     Returns:
         A notice where a model that is sure of itself is at chance without agreeing with itself; None otherwise.
@@ -44,13 +46,18 @@ def check_label_order(evidence: Evidence, images: ImageSet, class_ids: tuple[str
     summary = evidence.summary
     hits = Counts(int(summary.correct.sum()), n)
     implied = implied_accuracy(evidence.labels, summary.prediction)
-    if implied is not None and implied > CONSISTENT and bound(hits, 0.99, "upper") < FAR_BELOW * implied:
+    agreeing = (
+        implied is not None
+        and implied > CONSISTENT
+        and injective_share(evidence.labels, summary.prediction) > INJECTIVE
+    )
+    if implied is not None and agreeing and bound(hits, 0.99, "upper") < FAR_BELOW * implied:
         names = images.class_names or class_ids
         raise InvalidData(
             f"{hits.successes} of {n} images are right, but images of one label get the same prediction as if "
             f"{implied:.0%} were: labels and the model's classes are in different orders",
             detail=f"labels came from: {images.label_source}\n{_pairs(evidence.labels, summary.prediction, names)}",
-            remedy="--data csv:FILE with lines of path,label in the model's class order",
+            remedy="labels in the model's class order; for image files: --data csv:FILE with lines of path,label",
         )
     sure = float(summary.confidence.mean())
     if classes > 1 and sure > min(0.5, 10 / classes) and bound(hits, 0.99, "lower") <= 1.2 / classes:
@@ -78,9 +85,15 @@ def implied_accuracy(labels: np.ndarray, predictions: np.ndarray) -> float | Non
     return math.sqrt(max(0.0, agreeing - float((share**2).sum())))
 
 
+def injective_share(labels: np.ndarray, predictions: np.ndarray) -> float:
+    """How many different predictions are the most frequent one of some label, over the number of labels, in (0, 1]."""
+    favourite = [int(np.bincount(predictions[labels == label]).argmax()) for label in np.unique(labels)]
+    return len(set(favourite)) / len(favourite)
+
+
 def _pairs(labels: np.ndarray, predictions: np.ndarray, names: tuple[str, ...] | None) -> str:
     def name(index: int) -> str:
-        return f"{index}" if names is None else f"{index} {names[index]}"
+        return f"{index}" if names is None or names[index] == str(index) else f"{index} {names[index]}"
 
     pairs = Counter(zip(labels.tolist(), predictions.tolist(), strict=True))
     return "\n".join(

@@ -68,6 +68,15 @@ def test_an_untrained_model_passes_because_it_does_not_claim_to_know(judge, rng)
     assert judge(rng.normal(size=(400, 10)) * 0.1, truth) is None
 
 
+def test_an_untrained_network_passes_although_alike_images_get_alike_predictions(judge, rng):
+    truth = np.repeat(np.arange(10), 60)
+    centres = rng.normal(size=(10, 64)) * 3 + 5
+    logits = (centres[truth] + rng.normal(size=(600, 64))) @ rng.normal(size=(64, 10)) * 0.3
+
+    assert implied_accuracy(truth, logits.argmax(1)) > 0.4
+    judge(logits, truth)
+
+
 def test_a_data_set_on_which_a_sure_model_is_always_wrong_in_its_own_way_is_noticed_but_not_refused(judge, rng):
     truth = rng.integers(0, 10, 400)
     wrong = (truth + rng.integers(1, 10, 400)) % 10

@@ -87,7 +87,7 @@ def _status(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CRASHED
-    except Exception as crash:  # a crash must never read as a verdict
+    except (Exception, SystemExit) as crash:  # a user's network may exit; a crash must never read as a verdict
         return _crashed(crash, verbose="-v" in arguments or "--verbose" in arguments)
 
 
@@ -96,7 +96,7 @@ def _complain(error: RepauditError, status: int) -> int:
     return status
 
 
-def _crashed(crash: Exception, *, verbose: bool) -> int:
+def _crashed(crash: BaseException, *, verbose: bool) -> int:
     if verbose:
         traceback.print_exception(crash)
     error = RepauditError(

@@ -52,7 +52,8 @@ def scan(
         str | None,
         typer.Argument(
             metavar="MODEL",
-            help="A timm name, torchvision:NAME/WEIGHTS, hf-hub:…, local-dir:…, a checkpoint file, py:FILE.py:factory.",
+            help="A timm name, torchvision:NAME/WEIGHTS, hf-hub:…, local-dir:…, a checkpoint file, "
+            "py:FILE.py:factory, embedded:digits-cnn.",
             show_default=False,
         ),
     ] = None,

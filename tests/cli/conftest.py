@@ -66,6 +66,36 @@ class Broken(torch.nn.Module):
 
 def broken():
     return Broken()
+
+
+class Chatty(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = build()
+
+    def forward(self, images):
+        print("somebody left a print here")
+        return self.network(images)
+
+
+def chatty():
+    print("and here")
+    return Chatty()
+
+
+class Leaves(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = build()
+
+    def forward(self, images):
+        if len(images) > 8:
+            raise SystemExit(0)
+        return self.network(images)
+
+
+def leaves():
+    return Leaves()
 """
 
 

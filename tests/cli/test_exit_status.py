@@ -124,6 +124,27 @@ def test_a_crash_inside_one_audit_ends_with_3_and_keeps_the_others(repaudit, mod
     assert "Traceback" not in done.stderr
 
 
+def test_a_report_that_is_not_complete_never_replaces_one_that_is(repaudit, model_file, tmp_path):
+    profile = tmp_path / "mine.yaml"
+    profile.write_text("audits: {accuracy: {}, robustness: {attacks: [fgsm], limit: 16}}\n")
+    repaudit("scan", f"py:{model_file}:build", "-d", "digits", "-p", profile, "-o", "report.json")
+    complete = (tmp_path / "report.json").read_text()
+    done = repaudit("scan", f"py:{model_file}:broken", "-d", "digits", "-p", profile, "-o", "report.json")
+
+    assert done.returncode == 3
+    assert json.loads(complete)["run"]["status"] == "complete"
+    assert (tmp_path / "report.json").read_text() == complete
+    assert json.loads((tmp_path / "report.partial.json").read_text())["run"]["status"] == "partial"
+    assert "report.partial.json" in done.stderr
+
+
+def test_a_network_that_exits_with_0_is_not_a_passed_scan(repaudit, model_file):
+    done = repaudit("scan", f"py:{model_file}:leaves", "-d", "digits", *FAST)
+
+    assert done.returncode in {2, 3}, done.stdout
+    assert done.stderr
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_scan_ends_with_its_own_status_and_the_same_command_continues(
     repaudit, model_file, environment, tmp_path, number, status

@@ -17,6 +17,13 @@ def test_json_on_stdout_is_all_there_is_on_stdout(repaudit):
     assert "clean pass" in done.stderr
 
 
+def test_what_a_users_network_prints_does_not_reach_stdout(repaudit, model_file):
+    done = repaudit("scan", f"py:{model_file}:chatty", *SCAN[2:], "-o", "-")
+
+    assert json.loads(done.stdout)["run"]["exit_code"] == 0
+    assert "somebody left a print here" in done.stderr
+
+
 def test_json_on_stdout_goes_through_json_tool_with_a_terminal_on_stderr(tmp_path, environment):
     controller, terminal = pty.openpty()
     command = f"{sys.executable} -m repaudit {' '.join(SCAN)} -o - | {sys.executable} -m json.tool"
