@@ -83,7 +83,10 @@ class Interrupted(RepauditError):
 
     def __init__(self, signal_number: int) -> None:
         name = signal.Signals(signal_number).name
-        super().__init__(f"interrupted ({name})", remedy="the same command again; the clean pass continues where it stopped, attacks begin anew")
+        super().__init__(
+            f"interrupted ({name})",
+            remedy="the same command again; the clean pass continues where it stopped, attacks begin anew",
+        )
         self.signal_number = signal_number
 
     @property

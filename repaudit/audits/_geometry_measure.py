@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,15 @@ def split_of(evidence: Evidence) -> Split | None:
     )
 
 
+POSSIBLE = {
+    Unit.COSINE: (-1.0, 1.0),
+    Unit.FRACTION: (0.0, 1.0),
+    Unit.SCALE: (0.0, math.inf),
+    Unit.STEPS: (1.0, 100.0),
+}
+"""What the quantities of these audits can be; a t interval on few values would reach beyond."""
+
+
 def mean_of(key: str, values: np.ndarray, unit: Unit, *, note: str, empty: str = NO_CORRECT) -> Measurement | Skipped:
     """The mean with its t interval, whose state keeps the standard deviation.
 
@@ -73,7 +83,7 @@ def mean_of(key: str, values: np.ndarray, unit: Unit, *, note: str, empty: str =
         unit=unit,
         better=Better.NEITHER,
         n=len(values),
-        interval=None if single else student(values),
+        interval=None if single else student(values).within(*POSSIBLE[unit]),
         interval_reason="a single value" if single else None,
         note=note,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -65,8 +66,17 @@ def resample(
     }
 
 
-def mean(key: str, values: np.ndarray, *, unit: Unit, better: Better, note: str = "") -> Measurement:
-    """The mean of one value per image with its t interval."""
+def mean(
+    key: str,
+    values: np.ndarray,
+    *,
+    unit: Unit,
+    better: Better,
+    least: float = 0.0,
+    most: float = math.inf,
+    note: str = "",
+) -> Measurement:
+    """The mean of one value per image with its t interval, cut to [least, most], where the mean must lie."""
     enough = len(values) >= 2
     return Measurement(
         key=key,
@@ -74,7 +84,7 @@ def mean(key: str, values: np.ndarray, *, unit: Unit, better: Better, note: str 
         unit=unit,
         better=better,
         n=len(values),
-        interval=student(values) if enough else None,
+        interval=student(values).within(least, most) if enough else None,
         interval_reason=None if enough else "a single image has no spread",
         note=note,
     )

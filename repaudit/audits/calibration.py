@@ -109,6 +109,8 @@ def _binned_errors(width: Resampled, mass: Resampled, bins: int) -> Iterator[Fin
         width.bins.confidence - width.bins.correct,
         unit=Unit.FRACTION,
         better=Better.NEITHER,
+        least=-1.0,
+        most=1.0,
         note="mean confidence − accuracy; positive: over-confident",
     )
     yield width.measure("calibration.ece_over", over_part, f"{note} with confidence above accuracy")
@@ -125,7 +127,9 @@ def _binned_errors(width: Resampled, mass: Resampled, bins: int) -> Iterator[Fin
 def _unbinned_errors(case: Case[CalibrationParameters], answers: _Answers) -> Iterator[Finding]:
     yield mean("calibration.nll", -answers.log_p_label, unit=Unit.NATS, better=Better.LOWER)
     brier = case.evidence.summary.brier[answers.order]
-    yield mean("calibration.brier", brier, unit=Unit.RATIO, better=Better.LOWER, note="Σ over classes, 0 to 2")
+    yield mean(
+        "calibration.brier", brier, unit=Unit.RATIO, better=Better.LOWER, most=2.0, note="Σ over classes, 0 to 2"
+    )
     n = len(answers.order)
     yield unresampled(
         "calibration.smooth_ece",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -65,6 +65,10 @@ class Interval:
     high: float
     method: str
     state: State
+
+    def within(self, least: float, most: float) -> Interval:
+        """The same interval cut to the values that the quantity can take, of which coverage loses nothing."""
+        return replace(self, low=min(max(self.low, least), most), high=max(min(self.high, most), least))
 
 
 def bound(state: State, level: float, side: Literal["lower", "upper"]) -> float:

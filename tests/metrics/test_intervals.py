@@ -163,3 +163,12 @@ def test_too_few_values_are_refused():
         fisher_pearson(0.5, 3)
     with pytest.raises(ValueError, match="correlation"):
         fisher_spearman(1.5, 30)
+
+
+def test_an_interval_never_promises_what_the_quantity_cannot_be():
+    cosines = student(np.array([0.9, 0.99, 0.7]))
+    cut = cosines.within(-1.0, 1.0)
+
+    assert cosines.high > 1
+    assert (cut.low, cut.high) == (cosines.low, 1.0)
+    assert cut.state == cosines.state
