@@ -129,11 +129,14 @@ def _decide_by_bound(gate: Gate, key: str, metric: Metric, level: float) -> _Dec
     favourable, unfavourable = bound(state, level, good), bound(state, level, bad)
     said = f"{key} is {_beside(metric.value, gate.limit)}"
     side = f"one-sided {100 * level:.10g} % {bad} bound, {_beside(unfavourable, gate.limit)},"
-    if gate.holds(unfavourable):
+    proven, inside = gate.holds(unfavourable), gate.holds(metric.value)
+    if proven and inside:
         return _Decision(Outcome.PASS, unfavourable, f"{said}, and its {side} holds too.")
     if gate.holds(favourable):
         outcome = Outcome.FAIL if gate.strict else Outcome.UNPROVEN
-        reason = f"{said}, but its {side} is {_outside(gate)}: not proven with n = {metric.n:,}."
+        # The reflected bounds of a biased error may both lie beyond the value itself.
+        doubt = f", {_outside(gate)}, whatever its bound" if proven else f", but its {side} is {_outside(gate)}"
+        reason = f"{said}{doubt}: not proven with n = {metric.n:,}."
         return _Decision(outcome, unfavourable, reason)
     side = f"one-sided {100 * level:.10g} % {good} bound, {_beside(favourable, gate.limit)},"
     return _Decision(Outcome.FAIL, favourable, f"{said}; even its {side} is {_outside(gate)}.")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -348,3 +349,25 @@ def test_a_gate_is_a_value_that_never_changes():
 
     assert replace(gate, severity=Severity.WARN) != gate
     assert hash(gate) == hash(parse_gate("ece  <=  0.05"))
+
+
+def test_what_fails_by_its_value_is_never_proven_good_by_a_reflected_bound(make_report):
+    replicates = np.linspace(0.02, 0.06, 1000)
+    ece = Measurement(
+        key="calibration.ece", value=0.02, unit=Unit.FRACTION, better=Better.LOWER, n=1000,
+        interval=basic_bootstrap(0.02, replicates),
+    )  # fmt: skip
+    report = make_report(ece)
+
+    assert ece.interval.high <= 0.02
+    assert outcome(report, "ece <= 0.0195") == Outcome.FAIL
+    assert outcome(report, "ece <= 0.0195 @95% strict") == Outcome.FAIL
+    assert outcome(report, "ece <= 0.0195 @95%") == Outcome.UNPROVEN
+
+
+@pytest.mark.parametrize("n", [11, 13, 17, 1000])
+def test_a_limit_that_all_images_reach_is_not_proven_bad(make_report, n):
+    report = make_report(share("accuracy.top1", n, n), share("robustness.fgsm.error_share", 0, n, Better.LOWER))
+
+    assert outcome(report, "top1 >= 1 @95%") == Outcome.UNPROVEN
+    assert outcome(report, "error_share <= 0 @95%") == Outcome.UNPROVEN

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from repaudit.metrics.intervals import fisher_pearson, fisher_spearman, student
 from repaudit.metrics.summary import Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from repaudit.evidence import Evidence
 
@@ -55,10 +54,10 @@ def split_of(evidence: Evidence) -> Split | None:
     )
 
 
-POSSIBLE = {
+POSSIBLE: Mapping[Unit, tuple[float, float | None]] = {
     Unit.COSINE: (-1.0, 1.0),
     Unit.FRACTION: (0.0, 1.0),
-    Unit.SCALE: (0.0, math.inf),
+    Unit.SCALE: (0.0, None),
     Unit.STEPS: (1.0, 100.0),
 }
 """What the quantities of these audits can be; a t interval on few values would reach beyond."""
@@ -83,7 +82,7 @@ def mean_of(key: str, values: np.ndarray, unit: Unit, *, note: str, empty: str =
         unit=unit,
         better=Better.NEITHER,
         n=len(values),
-        interval=None if single else student(values).within(*POSSIBLE[unit]),
+        interval=None if single else student(values, least=POSSIBLE[unit][0], most=POSSIBLE[unit][1]),
         interval_reason="a single value" if single else None,
         note=note,
     )

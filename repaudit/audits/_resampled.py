@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +20,10 @@ if TYPE_CHECKING:
     from repaudit.metrics.binning import Bins
 
 
+LEAST_RESAMPLED = 20
+TOO_FEW = f"fewer than {LEAST_RESAMPLED} images: resamples of so few hardly differ and would prove anything"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resampled:
     """A partition of some images, its sums, and the sums under each resample's weights."""
@@ -28,6 +31,10 @@ class Resampled:
     bins: Bins
     observed: BinSums
     replicates: BinSums
+
+    @property
+    def _enough(self) -> bool:
+        return len(self.bins.rows) >= LEAST_RESAMPLED
 
     def measure(self, key: str, error: Callable[[BinSums], np.ndarray], note: str) -> Measurement:
         """A binned error with its basic bootstrap interval, cut at 0."""
@@ -38,7 +45,8 @@ class Resampled:
             unit=Unit.FRACTION,
             better=Better.LOWER,
             n=len(self.bins.rows),
-            interval=basic_bootstrap(point, error(self.replicates)),
+            interval=basic_bootstrap(point, error(self.replicates)) if self._enough else None,
+            interval_reason=None if self._enough else TOO_FEW,
             note=note,
         )
 
@@ -50,7 +58,8 @@ class Resampled:
             unit=Unit.FRACTION,
             better=Better.LOWER,
             n=len(self.bins.rows),
-            interval=debiased_interval(self.observed, self.replicates),
+            interval=debiased_interval(self.observed, self.replicates) if self._enough else None,
+            interval_reason=None if self._enough else TOO_FEW,
             note=note,
         )
 
@@ -73,7 +82,7 @@ def mean(
     unit: Unit,
     better: Better,
     least: float = 0.0,
-    most: float = math.inf,
+    most: float | None = None,
     note: str = "",
 ) -> Measurement:
     """The mean of one value per image with its t interval, cut to [least, most], where the mean must lie."""
@@ -84,7 +93,7 @@ def mean(
         unit=unit,
         better=better,
         n=len(values),
-        interval=student(values).within(least, most) if enough else None,
+        interval=student(values, least=least, most=most) if enough else None,
         interval_reason=None if enough else "a single image has no spread",
         note=note,
     )

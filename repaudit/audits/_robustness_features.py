@@ -107,7 +107,7 @@ def perturbation_findings(
         unit=Unit.SCALE,
         better=Better.NEITHER,
         n=len(moved_rms),
-        interval=student(moved_rms).within(0.0, np.inf) if len(moved_rms) > 1 else None,
+        interval=student(moved_rms, least=0.0) if len(moved_rms) > 1 else None,
         interval_reason=None if len(moved_rms) > 1 else "a single value",
         note="RMS of f_adv − f at the last iterate, over initially correct images",
     )

@@ -8,6 +8,8 @@ from repaudit.metrics.summary import chunks
 
 _ROWS = 256
 """Rows handled at a time: 4 MB of float64 at d = 2048."""
+_DIGITS = 12
+"""What a sum of a thousand products in float64 can be trusted for."""
 
 
 def feature_norms(features: np.ndarray) -> np.ndarray:
@@ -57,7 +59,7 @@ def leave_one_out_cosines(
     Returns:
         (m,) in [−1, 1]; NaN where the class has no other feature.
     """
-    along = counts * cosines * norms * center_norms
+    along = np.where(center_norms > 0, counts * cosines * norms * center_norms, 0.0)
     rest = np.sqrt(np.maximum((counts * center_norms) ** 2 - 2 * along + norms**2, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
         left_out = (along - norms**2) / (norms * rest)
@@ -66,7 +68,7 @@ def leave_one_out_cosines(
 
 def pearson(left: np.ndarray, right: np.ndarray) -> float | None:
     """Pearson's correlation of two finite vectors, in [−1, 1]; None where one of them is constant or too short."""
-    if len(left) < 2 or np.ptp(left) == 0 or np.ptp(right) == 0:
+    if len(left) < 2 or np.ptp(_settled(left)) == 0 or np.ptp(_settled(right)) == 0:
         return None
     x, y = left - left.mean(), right - right.mean()
     x, y = x / np.linalg.norm(x), y / np.linalg.norm(y)
@@ -79,7 +81,14 @@ def spearman(left: np.ndarray, right: np.ndarray) -> float | None:
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
+    _, group, counts = np.unique(_settled(values), return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     ranks: np.ndarray = (last - (counts - 1) / 2)[group]
     return ranks
+
+
+def _settled(values: np.ndarray) -> np.ndarray:
+    """The values in units of the largest, without the rounding noise that would break ties and hide constants."""
+    largest = np.abs(values).max(initial=0.0)
+    settled: np.ndarray = np.round(values / largest, _DIGITS) if largest > 0 else values
+    return settled

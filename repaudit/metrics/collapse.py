@@ -57,7 +57,7 @@ def neural_collapse(
     if len(present) < 2:
         raise ValueError(f"neural collapse compares classes; only {len(present)} has images")
     middle = everything.means[present].mean(axis=0)
-    means = everything.means[present] - middle
+    means = _without_rounding(everything.means[present] - middle, middle)
     spread = _spread(features, labels, predictions, present, middle, means)
     within = spread.within if everything.counts.max() > 1 else None
     cosines = _pair_cosines(means)
@@ -74,6 +74,12 @@ def neural_collapse(
         nc3=_misfit(rows, means),
         nc4=spread.disagreement,
     )
+
+
+def _without_rounding(means: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """Exact zeros where class means coincide with their middle up to what a float64 mean can tell."""
+    floor = means.shape[1] * np.finfo(np.float64).eps * max(1e-300, float(np.linalg.norm(middle)))
+    return np.where(np.linalg.norm(means, axis=1, keepdims=True) > floor, means, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

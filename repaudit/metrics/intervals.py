@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -33,6 +33,10 @@ class Mean:
     mean: float
     sd: float
     n: int
+    least: float | None = None
+    """The smallest value that the quantity can take; its bounds are cut there, of which coverage loses nothing."""
+    most: float | None = None
+    """The largest value that it can take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +70,6 @@ class Interval:
     method: str
     state: State
 
-    def within(self, least: float, most: float) -> Interval:
-        """The same interval cut to the values that the quantity can take, of which coverage loses nothing."""
-        return replace(self, low=min(max(self.low, least), most), high=max(min(self.high, most), least))
-
 
 def bound(state: State, level: float, side: Literal["lower", "upper"]) -> float:
     """The one-sided bound: with probability `level` the truth lies on its inner side.
@@ -88,8 +88,9 @@ def bound(state: State, level: float, side: Literal["lower", "upper"]) -> float:
     match state:
         case Counts(successes, trials):
             return _wilson_bound(successes, trials, _normal_quantile(level), sign)
-        case Mean(mean, sd, n):
-            return mean + sign * _student_quantile(n - 1, level) * sd / math.sqrt(n)
+        case Mean(mean, sd, n, least, most):
+            reach = mean + sign * _student_quantile(n - 1, level) * sd / math.sqrt(n)
+            return min(max(reach, -math.inf if least is None else least), math.inf if most is None else most)
         case Correlation(z, standard_error):
             return math.tanh(z + sign * _normal_quantile(level) * standard_error)
         case Replicates(point, quantiles, floor):
@@ -117,12 +118,13 @@ def wilson(successes: int, trials: int) -> Interval:
     return two_sided(Counts(int(successes), int(trials)), "wilson")
 
 
-def student(values: np.ndarray) -> Interval:
-    """95 % t interval of the mean of at least two values."""
+def student(values: np.ndarray, *, least: float | None = None, most: float | None = None) -> Interval:
+    """95 % t interval of the mean of at least two values, cut to [least, most], where the mean must lie."""
     if len(values) < 2:
         raise ValueError("a t interval needs at least two values")
     exact = np.asarray(values, dtype=np.float64)
-    return two_sided(Mean(float(exact.mean()), float(exact.std(ddof=1)), len(exact)), "student-t")
+    state = Mean(float(exact.mean()), float(exact.std(ddof=1)), len(exact), least, most)
+    return two_sided(state, "student-t")
 
 
 def fisher_pearson(r: float, n: int) -> Interval:
@@ -149,6 +151,9 @@ def basic_bootstrap(point: float, replicates: np.ndarray, *, floor: float | None
 
 
 def _wilson_bound(successes: int, trials: int, z: float, sign: float) -> float:
+    # At 0 and at 1 the bound is exact; rounding would push it past the value itself.
+    if successes == (trials if sign > 0 else 0):
+        return successes / trials
     share = successes / trials
     centre = share + z * z / (2 * trials)
     spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))

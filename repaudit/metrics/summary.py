@@ -26,7 +26,7 @@ class Summary:
     brier: np.ndarray
     """(n,) in [0, 2], Σ_k (p_k − [k = label])²."""
     top5: np.ndarray
-    """(n,) bool: the label is among the five largest logits (all of them where c ≤ 5)."""
+    """(n,) bool: the label is among the five largest logits, of equal ones the lower class; always where c ≤ 5."""
     margin: np.ndarray
     """(n,) z_label − max of the others; positive only where the prediction is the label, 0 on a tie."""
 
@@ -59,7 +59,9 @@ def summarize(logits: np.ndarray, labels: np.ndarray) -> Summary:
         index = np.arange(len(z))
         z_label = z[index, label]
         prediction[rows] = z.argmax(axis=1)
-        top5[rows] = (z > z_label[:, None]).sum(axis=1) < 5
+        # Among equal logits the lower class comes first, as it does for the prediction.
+        ahead = (z > z_label[:, None]) | ((z == z_label[:, None]) & (np.arange(c) < label[:, None]))
+        top5[rows] = ahead.sum(axis=1) < 5
         z -= z.max(axis=1, keepdims=True)
         e = np.exp(z)
         total = e.sum(axis=1)

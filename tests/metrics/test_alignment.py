@@ -147,3 +147,23 @@ def test_equal_features_have_no_centred_share():
     features = np.ones((5, 3))
 
     assert row_space_share(features, feature_norms(features), np.eye(3)[:, :2]).centered is None
+
+
+def test_rounding_noise_is_neither_a_trend_nor_a_rank(rng):
+    ones = 1 - rng.integers(0, 3, 40) * 2.2e-16
+    other = rng.normal(size=40)
+    tied = np.repeat([0.2, 0.5, 0.9], 30)
+    noisy = tied * (1 + rng.integers(-2, 3, 90) * 1.1e-16)
+
+    assert pearson(ones, other) is None
+    assert spearman(ones, other) is None
+    assert spearman(noisy, np.arange(90.0)) == spearman(tied, np.arange(90.0))
+
+
+def test_the_mean_of_the_others_is_the_opposite_where_two_features_cancel():
+    feature = np.array([3.0, 4.0])
+    both = np.stack([feature, -feature])
+    norms = feature_norms(both)
+    cosines = cosines_to(both, norms, both.mean(axis=0, keepdims=True), np.zeros(2, dtype=int))
+
+    np.testing.assert_allclose(leave_one_out_cosines(cosines, norms, np.zeros(2), np.full(2, 2)), [-1, -1])

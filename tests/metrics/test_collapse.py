@@ -171,3 +171,12 @@ def test_coinciding_means_leave_nc1_nc2_and_nc3_undefined():
 def test_a_single_class_is_refused(rng):
     with pytest.raises(ValueError, match="only 1 has images"):
         neural_collapse(rng.standard_normal((5, 3)), np.zeros(5, dtype=int), np.zeros(5, dtype=int), np.eye(3))
+
+
+@pytest.mark.parametrize("classes", [3, 7, 10])
+def test_class_means_that_coincide_have_no_collapse_to_measure(rng, classes):
+    same = rng.normal(size=(3, 16)) + 5
+    features, labels = np.tile(same, (classes, 1)), np.repeat(np.arange(classes), 3)
+    found = neural_collapse(features, labels, labels, rng.normal(size=(classes, 16)))
+
+    assert (found.nc1, found.nc2_means_cv, found.nc2_angle, found.nc3) == (None, None, None, None)

@@ -165,10 +165,18 @@ def test_too_few_values_are_refused():
         fisher_spearman(1.5, 30)
 
 
-def test_an_interval_never_promises_what_the_quantity_cannot_be():
-    cosines = student(np.array([0.9, 0.99, 0.7]))
-    cut = cosines.within(-1.0, 1.0)
+def test_neither_an_interval_nor_a_bound_promises_what_the_quantity_cannot_be():
+    cosines = np.array([0.9, 0.99, 0.7])
+    cut = student(cosines, least=-1.0, most=1.0)
 
-    assert cosines.high > 1
-    assert (cut.low, cut.high) == (cosines.low, 1.0)
-    assert cut.state == cosines.state
+    assert student(cosines).high > 1
+    assert (cut.low, cut.high) == (student(cosines).low, 1.0)
+    assert bound(cut.state, 0.99, "upper") == 1.0
+    assert bound(cut.state, 0.99, "lower") == bound(student(cosines).state, 0.99, "lower")
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_a_proportion_of_none_or_all_is_its_own_bound_for_every_count(level):
+    for trials in range(1, 3000):
+        assert bound(Counts(trials, trials), level, "upper") == 1.0
+        assert bound(Counts(0, trials), level, "lower") == 0.0

@@ -79,3 +79,11 @@ def test_chunks_cover_every_row_once():
 def test_what_cannot_be_summarised_is_refused(logits, labels, message):
     with pytest.raises(ValueError, match=message):
         summarize(logits, labels)
+
+
+def test_equal_logits_put_the_lower_classes_first_in_top1_and_in_top5_alike():
+    labels = np.arange(10)
+    summary = summarize(np.zeros((10, 10), dtype=np.float32), labels)
+
+    assert summary.correct.tolist() == [True] + [False] * 9
+    assert summary.top5.tolist() == [True] * 5 + [False] * 5
