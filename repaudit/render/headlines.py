@@ -34,6 +34,20 @@ HEADLINES = (
 """In the order of the table. A family without a headline shows all that it has."""
 
 
+def headline(report: Report, key: str) -> str:
+    """The key that stands for a headline in this report.
+
+    Where median confidence exceeds .99 it piles up at 1 and the rank correlation speaks; where class means rest on
+    fewer than 20 images, a feature's cosine with a mean that it is part of says little and the others' mean speaks.
+    """
+    centers = report.figures.get("geometry.centers", {})
+    if key.startswith("geometry.pearson.") and centers.get("headline_correlation") == "spearman":
+        key = key.replace(".pearson.", ".spearman.")
+    few = any(warning.code == "few-images-per-class" for warning in report.warnings)
+    alone = f"{key}_loo"
+    return alone if few and key.endswith(".class_mean") and alone in report.metrics else key
+
+
 def family(key: str) -> str:
     """The first segment of a key."""
     return key.partition(".")[0]
@@ -47,8 +61,9 @@ def shown_keys(report: Report, *, everything: bool) -> list[str]:
         everything: all metrics, headlines first in each family.
     """
     known = [family(pattern) for pattern in HEADLINES]
+    headlines = [headline(report, pattern) for pattern in HEADLINES]
     gated = {verdict.metric for verdict in report.gates}
-    keys = sorted({*report.metrics, *gated}, key=lambda key: (_place(family(key), known), _rank(key), key))
+    keys = sorted({*report.metrics, *gated}, key=lambda key: (_place(family(key), known), _rank(key, headlines), key))
     if everything:
         return keys
     return [
@@ -56,17 +71,17 @@ def shown_keys(report: Report, *, everything: bool) -> list[str]:
         for key in keys
         if family(key) not in known
         or key in gated
-        or _rank(key) < len(HEADLINES)
+        or _rank(key, headlines) < len(headlines)
         or (key.endswith(".error_share") and report.metrics[key].value > 0)
     ]
 
 
-def _rank(key: str) -> int:
+def _rank(key: str, headlines: list[str]) -> int:
     """Place among the headlines; attacks stay together."""
-    for rank, pattern in enumerate(HEADLINES):
+    for rank, pattern in enumerate(headlines):
         if fnmatchcase(key, pattern):
-            return HEADLINES.index("robustness.*.robust_accuracy") if "*" in pattern else rank
-    return len(HEADLINES)
+            return headlines.index("robustness.*.robust_accuracy") if "*" in pattern else rank
+    return len(headlines)
 
 
 def _place(name: str, known: list[str]) -> tuple[int, str]:
