@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from repaudit.profiles import Severity
+from repaudit.render.headlines import headline
 from repaudit.render.plain import number
 from repaudit.report import Outcome, RunStatus
 
 if TYPE_CHECKING:
     from repaudit.report import Metric, Report
 
+BAD = (Outcome.FAIL, Outcome.NOT_MEASURED)
+"""What a gate of level `warn` only warns of."""
 _MINIMUM_GATE = "gates: [top1 >= 0.75, ece <= 0.05 @95%]"
 
 
 def readings(report: Report) -> list[str]:
     """Sentences about what was measured; an audit that did not run says nothing."""
     metrics = report.metrics
-    sentences = (_calibration(metrics), _null(metrics), _geometry(metrics), _cones(metrics), _robustness(metrics))
+    sentences = (_calibration(report), _null(report), _geometry(report), _cones(metrics), _robustness(metrics))
     return [sentence for sentence in sentences if sentence]
 
 
@@ -24,12 +28,14 @@ def next_step(report: Report) -> str:
     """What to do now, in one sentence."""
     metrics, failed = report.metrics, [verdict for verdict in report.gates if verdict.failed]
     if report.run.status is not RunStatus.COMPLETE:
-        return "the same command again; what was done is kept."
+        return "the same command again; the clean pass is kept."
     if not report.gates:
         return f"write conditions into repaudit.yaml, such as `{_MINIMUM_GATE}`, and run the same command again."
     if not failed:
         if any(verdict.outcome == Outcome.UNPROVEN for verdict in report.gates):
             return "more images would prove what is marked ~, or disprove it."
+        if any(verdict.level is Severity.WARN and verdict.outcome in BAD for verdict in report.gates):
+            return "no gate that counts failed; look at the warnings above before it ships."
         return "by these gates it may ship; they speak for images like these and attacks like these only."
     first = failed[0]
     temperature = metrics.get("calibration.temperature")
@@ -43,13 +49,24 @@ def next_step(report: Report) -> str:
     return "the same command with -v shows every number behind what failed."
 
 
-def _calibration(metrics: dict[str, Metric]) -> str:
+def _within_chance(report: Report) -> bool:
+    """The audit found the ECE inside the band of a perfectly calibrated model, and warns of it."""
+    return any(warning.code == "calibration-error-within-chance" for warning in report.warnings)
+
+
+def _calibration(report: Report) -> str:
+    metrics = report.metrics
     gap = metrics.get("calibration.signed_gap")
     if gap is None:
         return ""
     points = f"{100 * abs(gap.value):.1f} points"
-    if gap.interval is not None and gap.interval.low <= 0 <= gap.interval.high:
-        sentence = f"Confidence and accuracy differ by {points}, no more than sampling explains"
+    above = "above" if gap.value > 0 else "below"
+    if gap.interval is None:
+        sentence = f"Mean confidence lies {points} {above} accuracy, on {gap.n:,} images only"
+    elif gap.interval.low <= 0 <= gap.interval.high:
+        sentence = f"Mean confidence and accuracy differ by {points}, no more than sampling explains"
+    elif _within_chance(report):
+        sentence = f"Mean confidence lies {points} {above} accuracy; bin by bin no error stands out from chance"
     else:
         sentence = f"{'Over' if gap.value > 0 else 'Under'}-confident by {points}"
     return f"{sentence}{_recalibration(metrics)}."
@@ -71,7 +88,8 @@ def _recalibration(metrics: dict[str, Metric]) -> str:
     )
     scale, scaled = metrics.get("calibration.feature_scale"), metrics.get("calibration.ece_after_feature_scale")
     if scale is not None and scaled is not None:
-        sentence += f", scaling the features by {number(scale.value)} to {scaled.value:.3f}"
+        joint = ", and" if scaled.value < before.value else "; but"
+        sentence += f"{joint} scaling the features by {number(scale.value)} takes it to {scaled.value:.3f}"
     return sentence
 
 
@@ -80,25 +98,38 @@ def _temperature_helps(metrics: dict[str, Metric]) -> bool:
     return before is not None and after is not None and after.value < before.value
 
 
-def _null(metrics: dict[str, Metric]) -> str:
-    """Only where it exceeds the band: the audit itself warns where it does not."""
-    ece, null = metrics.get("calibration.ece"), metrics.get("calibration.null_ece")
-    if ece is None or null is None or ece.value <= null.value:
+def _null(report: Report) -> str:
+    """Only where the ECE exceeds the band: the audit itself warns where it does not."""
+    ece, null = report.metrics.get("calibration.ece"), report.metrics.get("calibration.null_ece")
+    if ece is None or null is None or ece.value <= null.value or _within_chance(report):
         return ""
     return (
-        f"ECE {number(ece.value)} is more than the {number(null.value)} that a perfectly calibrated model "
-        f"would show on average with {ece.n:,} images."
+        f"ECE {number(ece.value)} is more than chance explains: a perfectly calibrated model would show "
+        f"{number(null.value)} on average with {ece.n:,} images."
     )
 
 
-def _geometry(metrics: dict[str, Metric]) -> str:
-    mean, point = metrics.get("geometry.pearson.class_mean"), metrics.get("geometry.pearson.minimum_loss")
+def _geometry(report: Report) -> str:
+    keys = [headline(report, f"geometry.pearson.{center}") for center in ("class_mean", "minimum_loss")]
+    mean, point = (report.metrics.get(key) for key in keys)
     if mean is None or point is None:
         return ""
+    kind = "Spearman" if ".spearman." in keys[1] else "Pearson"
+    others = " (of the others)" if keys[0].endswith("_loo") else ""
+    if not (_tells(mean) or _tells(point)):
+        return f"With {point.n:,} images no association of confidence with the features' directions can be seen."
     return (
-        "Confidence is associated with the cosine of the feature to its class mean by Pearson "
-        f"{mean.value:+.2f}, and to the point of minimum loss by {point.value:+.2f}."
+        f"Confidence is associated with the cosine of the feature to its class mean{others} by {kind} "
+        f"{mean.value:+.2f}{_doubt(mean)}, and to the point of minimum loss by {point.value:+.2f}{_doubt(point)}."
     )
+
+
+def _tells(metric: Metric) -> bool:
+    return metric.interval is not None and not metric.interval.low <= 0 <= metric.interval.high
+
+
+def _doubt(metric: Metric) -> str:
+    return "" if _tells(metric) else " (not told from 0)"
 
 
 def _cones(metrics: dict[str, Metric]) -> str:

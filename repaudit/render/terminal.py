@@ -13,8 +13,8 @@ from rich.text import Text
 
 from repaudit.profiles import Severity
 from repaudit.render.headlines import family, shown_keys
-from repaudit.render.plain import safe, value_and_interval
-from repaudit.render.readings import next_step, readings
+from repaudit.render.plain import number, safe, value_and_interval
+from repaudit.render.readings import BAD, next_step, readings
 from repaudit.render.table import TableColumn, lay_out
 from repaudit.report import AuditStatus, Outcome, RunStatus
 
@@ -92,21 +92,32 @@ def print_report(report: Report, console: Console, *, verbose: bool = False) -> 
 
 
 def print_summary(report: Report, console: Console) -> None:
-    """One line: how the gates stand."""
+    """One line: how the gates stand, and which failed."""
     verdicts = report.gates
-    failed = sum(verdict.failed for verdict in verdicts)
+    failed = [verdict for verdict in verdicts if verdict.failed]
+    warned = sum(verdict.outcome in BAD and not verdict.failed for verdict in verdicts)
     if not verdicts:
         said = "no gates were set"
     elif failed:
-        said = f"{failed} of {len(verdicts)} gates failed"
+        said = (
+            f"{len(failed)} of {len(verdicts)} gates failed: {', '.join(_failure(verdict) for verdict in failed[:3])}"
+        )
+        said += " …" if len(failed) > 3 else ""
     else:
         said = "the gate holds" if len(verdicts) == 1 else f"all {len(verdicts)} gates hold"
+        if warned:
+            said = f"{warned} of {len(verdicts)} gates only warned"
         unproven = sum(verdict.outcome == Outcome.UNPROVEN for verdict in verdicts)
         said += f", {unproven} of them unproven" if unproven else ""
     if report.run.status is not RunStatus.COMPLETE:
         said += f" · {report.run.status}: {safe(report.run.message or 'not all of it was measured', 300)}"
     style = "bold red" if failed else ""
     _write(console, Text(f"{said} · profile {safe(report.profile.name)} · {report.run.duration_s:.1f} s", style=style))
+
+
+def _failure(verdict: Verdict) -> str:
+    value = "not measured" if verdict.observed is None else number(verdict.observed)
+    return f"{safe(verdict.gate)} ({value})"
 
 
 def _header(report: Report) -> str:

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from repaudit import gates
-from repaudit.finding import Better, Measurement, Notice, Skipped, Unit
+from repaudit.finding import Better, Figure, Measurement, Notice, Skipped, Unit
 from repaudit.metrics.intervals import Interval, Mean, wilson
 from repaudit.profiles import Severity, parse_gate
 from repaudit.render.plain import number, safe, value_and_interval
@@ -47,11 +47,15 @@ def row(text: str, metric: str) -> str:
     return next(line for line in text.splitlines() if re.search(rf"(^| ){re.escape(metric)} ", line))
 
 
+def measured(key: str, value: float, low: float, high: float) -> Measurement:
+    interval = Interval(level=0.95, low=low, high=high, method="student-t", state=Mean(value, 0.1, 100))
+    return Measurement(key=key, value=value, unit=Unit.FRACTION, better=Better.NEITHER, n=100, interval=interval)
+
+
 @pytest.fixture
 def calibrated(make_report):
     """A report in which every family of headlines occurs."""
     keys = {
-        "calibration.signed_gap": 0.07,
         "calibration.ece": 0.062,
         "calibration.null_ece": 0.032,
         "calibration.temperature": 1.4,
@@ -69,7 +73,8 @@ def calibrated(make_report):
         "robustness.pgd_w.asr": 0.97,
         "robustness.worst.asr": 0.98,
     }
-    return make_report(share("accuracy.top1", 812), *(bare(key, value) for key, value in keys.items()))
+    gap = measured("calibration.signed_gap", 0.07, 0.05, 0.09)
+    return make_report(share("accuracy.top1", 812), gap, *(bare(key, value) for key, value in keys.items()))
 
 
 def test_no_line_is_longer_than_100_columns_and_none_ends_in_blanks(calibrated):
@@ -160,7 +165,7 @@ def test_the_numbers_are_put_in_words(calibrated):
 
     assert (
         "Over-confident by 7.0 points; on the held-out half temperature 1.40 takes ECE from 0.062 to 0.009, "
-        "scaling the features by 0.710 to 0.009."
+        "and scaling the features by 0.710 takes it to 0.009."
     ) in text
     assert "The most successful attack, pgd_w, breaks 97.0 % of the right answers (saturated" in text
     assert "98.1 % of the right answers stay right" in text
@@ -175,12 +180,38 @@ def test_the_numbers_are_put_in_words(calibrated):
     ],
 )
 def test_over_and_under_confidence_are_claimed_only_beyond_sampling(make_report, gap, said):
-    interval = Interval(level=0.95, low=gap - 0.01, high=gap + 0.01, method="student-t", state=Mean(gap, 0.1, 100))
-    measured = Measurement(
-        key="calibration.signed_gap", value=gap, unit=Unit.FRACTION, better=Better.NEITHER, n=100, interval=interval
-    )
+    assert said in printed(make_report(measured("calibration.signed_gap", gap, gap - 0.01, gap + 0.01)))
 
-    assert said in printed(make_report(measured))
+
+def test_what_the_band_of_a_perfect_model_holds_is_not_called_an_error(make_report):
+    gap = measured("calibration.signed_gap", -0.005, -0.006, -0.004)
+    within = Notice(code="calibration-error-within-chance", message="no more than a perfectly calibrated model shows")
+    text = printed(make_report(gap, bare("calibration.ece", 0.004), bare("calibration.null_ece", 0.003), within))
+
+    assert "more than chance explains" not in text
+    assert "Under-confident" not in text
+    assert "lies 0.5 points below accuracy" in text
+
+
+def test_an_association_that_the_interval_does_not_tell_from_none_is_not_claimed(make_report):
+    keys = ("geometry.pearson.class_mean", "geometry.pearson.minimum_loss")
+    text = " ".join(printed(make_report(*(measured(key, 0.02, -0.9, 0.9) for key in keys))).split())
+
+    assert "is associated with" not in text
+    assert "With 100 images no association" in text
+
+
+def test_ranks_are_the_headline_where_the_audit_says_so_and_the_others_mean_where_classes_are_small(make_report):
+    names = ("class_mean", "class_mean_loo", "minimum_loss")
+    values = {f"geometry.{kind}.{name}": size for kind, size in (("pearson", 0.5), ("spearman", 0.9)) for name in names}
+    few = Notice(code="few-images-per-class", message="few")
+    centers = Figure(key="geometry.centers", data={"headline_correlation": "spearman"})
+    text = printed(make_report(*(measured(key, value, 0.4, 0.95) for key, value in values.items()), few, centers))
+
+    assert "Spearman +0.90" in text
+    assert "class mean (of the others)" in " ".join(text.split())
+    assert "pearson.minimum_loss" not in text
+    assert row(text, "spearman.class_mean_loo")
 
 
 def test_a_temperature_that_does_not_help_is_not_recommended(make_report):
@@ -271,7 +302,7 @@ def test_the_summary_is_one_line(calibrated):
     stream = io.StringIO()
     print_summary(judged(calibrated, "top1 >= 0.9", "ece <= 0.1"), console_for(stream))
 
-    assert stream.getvalue() == "1 of 2 gates failed · profile quick · 1.5 s\n"
+    assert stream.getvalue() == "1 of 2 gates failed: top1 >= 0.9 (0.812) · profile quick · 1.5 s\n"
 
 
 @pytest.mark.parametrize(
