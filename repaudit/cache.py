@@ -44,17 +44,34 @@ def writable(progress: Progress) -> Path | None:
         return None
 
 
+def obstacle() -> str | None:
+    """What keeps a scan from keeping anything here; None where nothing does. Leaves nothing behind."""
+    place = folder()
+    try:
+        while not place.exists():
+            place = place.parent
+        with tempfile.TemporaryDirectory(dir=place):
+            return None
+    except OSError as error:
+        return error.strerror or type(error).__name__
+
+
 def size() -> int:
     """Bytes of everything kept."""
     return sum(path.stat().st_size for path in _files())
 
 
-def clear() -> None:
-    """Deletes everything kept.
+def clear() -> int:
+    """Deletes everything kept, and returns how many bytes that was.
 
     Raises:
-        InvalidOutput: the folder may not be written.
+        InvalidOutput: the folder may not be written, or there can be none at its place.
     """
+    if not folder().is_dir() and (why := obstacle()) is not None:
+        raise InvalidOutput(
+            f"there can be no cache folder {folder()}: {why}", remedy="REPAUDIT_CACHE=DIR with a folder you may write"
+        )
+    freed = size()
     for name in ENTRIES:
         path = folder() / name
         try:
@@ -68,6 +85,7 @@ def clear() -> None:
                 detail=str(error),
                 remedy=f"chmod -R u+w {folder()}, or REPAUDIT_CACHE=DIR for another folder",
             ) from None
+    return freed
 
 
 def _files() -> Iterator[Path]:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class Parameters(BaseModel):
-    """Base of every audit's parameters: frozen, and an unknown key is an error."""
+    """Base of every audit's parameters: frozen, an unknown key is an error, each field says below itself what it is."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 P = TypeVar("P", bound=Parameters)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import nn
 
+from repaudit.foreign import contained
 from repaudit.preprocessing import Layout
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class Card:
     head: HeadCard
     notes: tuple[str, ...] = ()
     """Remarks of the loading: which nested key was used, what was stripped."""
+    checked_size: tuple[int, int] | None = None
+    """(height, width) of the images on which it was checked when it was loaded, where it was."""
 
 
 @dataclass(slots=True)
@@ -126,12 +129,15 @@ class Classifier:
         Args:
             images: (b, c, h, w) float32 in [0, 1] on `device`; gradients flow back to them.
             dtype: float32, or bfloat16 for an autocast backbone; a linear head is always applied in float32.
+
+        Raises:
+            RuntimeError: the network tried to end the program; whatever else it raises comes through.
         """
         self.work.forward_rows += len(images)
         normalised = (images - self._mean) / self._std
         if self.card.preprocess.layout is Layout.NHWC:
             normalised = normalised.permute(0, 2, 3, 1)
-        with self._precision(dtype):
+        with contained(), self._precision(dtype):
             logits: torch.Tensor = self.network(normalised)
         if self.split is None:
             return Output(logits.float(), None)

@@ -13,7 +13,7 @@ from uuid import uuid4
 import torch
 
 from repaudit import audits, cache, gates
-from repaudit.data import DataRequest, open_images
+from repaudit.data import DataRequest, check_reference, open_images
 from repaudit.device import choose_device, choose_dtype, choose_shape, halved
 from repaudit.errors import Interrupted, InvalidProfile, UnfinishedError
 from repaudit.examination import Conditions, Examination, examine
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from repaudit.audits import BoundAudit
     from repaudit.case import EvaluationShape
     from repaudit.classifier import Classifier
     from repaudit.images import ImageSet
@@ -63,8 +64,8 @@ class Scanned:
 
     report: Report
     columns: Mapping[str, np.ndarray]
-    failure: KeyboardInterrupt | Interrupted | InvalidProfile | None
-    """An interruption, or a gate that could not be judged on what was measured; the report is kept all the same."""
+    failure: KeyboardInterrupt | Interrupted | None
+    """An interruption; the report is kept all the same."""
 
 
 def carry_out(order: Order, progress: Progress) -> Scanned:
@@ -75,8 +76,9 @@ def carry_out(order: Order, progress: Progress) -> Scanned:
         UnfinishedError: the device ran out of memory at the smallest evaluation shape.
     """
     started, started_utc = time.monotonic(), datetime.now(UTC)
-    bound = [audits.bind(name, raw) for name, raw in order.profile.audits.items()]
-    gates.check(order.profile.gates, [key for audit in bound for key in audit.keys])
+    bound = _bound(order.profile)
+    declared = [spec for audit in bound for spec in audit.offer.declared]
+    check_reference(order.data)  # before a model is loaded, or worse, downloaded
     device, dtype = choose_device(order.device), choose_dtype(order.dtype)
     shape = choose_shape(order.batch_size, device)
     classifier = open_model(
@@ -107,12 +109,8 @@ def carry_out(order: Order, progress: Progress) -> Scanned:
         seed=order.seed,
         dtype=order.dtype,
     )
-    report, failure = report_of(examination, order.profile, occasion), examination.stopped_by
-    try:
-        report = judged(report, order.profile.gates)
-    except InvalidProfile as error:
-        return Scanned(report, columns_of(examination), failure or error)
-    return Scanned(report, columns_of(examination), failure)
+    report = judged(report_of(examination, order.profile, occasion), order.profile.gates, declared)
+    return Scanned(report, columns_of(examination), examination.stopped_by)
 
 
 def scan(
@@ -167,6 +165,25 @@ def scan(
     if scanned.failure is not None:
         raise scanned.failure
     return scanned.report
+
+
+def _bound(profile: ResolvedProfile) -> list[BoundAudit]:
+    """The profile's audits with their parameters, once its gates are known to be ones that can be judged."""
+    bound = []
+    for name, raw in profile.audits.items():
+        try:
+            bound.append(audits.bind(name, raw))
+        except InvalidProfile as error:
+            place, edit = (error.place, error.edit) if isinstance(error, audits.InvalidAudit) else ((), "")
+            raise profile.located(error, "audits", name, *place, edit=edit) from None
+    declared = [spec for audit in bound for spec in audit.offer.declared]
+    elsewhere = {pattern: remedy for audit in bound for pattern, remedy in audit.offer.elsewhere.items()}
+    for row, gate in enumerate(profile.gates):
+        try:
+            gates.check([gate], declared, elsewhere)
+        except InvalidProfile as error:
+            raise profile.located(error, "gates", row) from None
+    return bound
 
 
 def _images(order: Order, classifier: Classifier, progress: Progress) -> ImageSet:

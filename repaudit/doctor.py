@@ -27,15 +27,17 @@ class Diagnosis:
     cache_folder: Path
     cache_bytes: int
     cache_writable: bool
+    cache_obstacle: str | None
+    """Why nothing can be kept there."""
     data: tuple[str, ...]
     """Data references that would work here without a path."""
 
 
 def diagnose() -> Diagnosis:
-    """Looks at this machine; reads nothing but sizes and versions."""
+    """Looks at this machine; reads nothing but sizes and versions, and leaves nothing behind."""
     packages = {name: _version(name) for name in PACKAGES}
     devices = tuple(_devices())
-    folder = cache.folder()
+    folder, obstacle = cache.folder(), cache.obstacle()
     line = (
         f"repaudit {__version__}, python {platform.python_version()}, {platform.system()} {platform.machine()}, "
         + ", ".join(f"{name} {packages[name]}" for name in ("torch", "torchvision", "timm", "numpy"))
@@ -48,7 +50,8 @@ def diagnose() -> Diagnosis:
         threads=torch.get_num_threads(),
         cache_folder=folder,
         cache_bytes=cache.size(),
-        cache_writable=os.access(_nearest_existing(folder), os.W_OK),
+        cache_writable=obstacle is None,
+        cache_obstacle=obstacle,
         data=tuple(_data_found()),
     )
 
@@ -71,12 +74,6 @@ def _data_found() -> list[str]:
         state = "exists" if Path(imagenet).is_dir() else "does not exist"
         found.append(f"imagenet-val (IMAGENET_DIR={imagenet}, {state})")
     return found
-
-
-def _nearest_existing(path: Path) -> Path:
-    while not path.exists():
-        path = path.parent
-    return path
 
 
 def _version(name: str) -> str:

@@ -16,6 +16,7 @@ Functions of `repaudit.metrics` raise plain `ValueError`: they know arrays, not 
 from __future__ import annotations
 
 import signal
+import unicodedata
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar
 
@@ -38,11 +39,16 @@ class RepauditError(Exception):
         """The command (or the edit) that mends it."""
 
     def render(self) -> str:
-        """The three-part message as it is printed on stderr."""
-        lines = [f"repaudit: {self.problem}"]
-        lines += [f"  {line}" for line in self.detail.splitlines()]
+        """The three-part message as it is printed on stderr.
+
+        What names of files and classes bring along must not act on a terminal: only the line breaks of `detail` count.
+        """
+        lines = [f"repaudit: {printable(self.problem)}"]
+        if self.detail:
+            told = self.detail.replace("\r\n", "\n").strip("\n").expandtabs(4)
+            lines += [f"  {printable(line)}" for line in told.split("\n")]
         if self.remedy:
-            lines.append(f"  try: {self.remedy}")
+            lines.append(f"  try: {printable(self.remedy)}")
         return "\n".join(lines)
 
 
@@ -73,7 +79,7 @@ class InvalidReport(UsageError):
 
 
 class UnfinishedError(RepauditError):
-    """The work started and could not finish; a partial report was written."""
+    """The work started and could not finish; what was measured is kept."""
 
     exit_status = 3
 
@@ -93,6 +99,16 @@ class Interrupted(RepauditError):
     def status(self) -> int:
         """128 + the signal's number, as shells report it: 130 for SIGINT, 143 for SIGTERM."""
         return 128 + self.signal_number
+
+
+def printable(text: str) -> str:
+    r"""A foreign name on one line: control, format and surrogate characters become escapes such as `\n`."""
+    return "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(character)[0] == "C" or character in "\u2028\u2029"
+        else character
+        for character in text
+    )
 
 
 def nearest(asked: str, known: Iterable[str], count: int = 3) -> list[str]:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from repaudit.errors import InvalidModel
+from repaudit.errors import InvalidModel, RepauditError, UnfinishedError, printable
+from repaudit.foreign import place, said
 from repaudit.metrics.summary import Summary, summarize
 from repaudit.numerics import same_kernels
 from repaudit.store import ArrayStore, open_store
@@ -24,12 +25,15 @@ from repaudit.store import ArrayStore, open_store
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from repaudit.classifier import Classifier
+    from repaudit.classifier import Classifier, Output
     from repaudit.images import Batch, ImageSet
     from repaudit.progress import Progress, Stage
 
 FORMAT = 1
 """Rises when the arrays on disk change their meaning."""
+IDS_SHOWN = 8
+CPU_OUT_OF_MEMORY = "DefaultCPUAllocator"
+"""What torch says, in a plain RuntimeError, when the processor's memory is used up."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ def collect(
         fresh: forget what an earlier pass left.
 
     Raises:
-        InvalidModel: a logit is NaN or infinite; the first images are named.
+        InvalidModel: the network fails on the very first images, or a logit is NaN or infinite (the images are named).
+        UnfinishedError: the network fails on later images; they are named.
         OSError: the cache folder filled up or vanished.
     """
     split = classifier.split
@@ -159,7 +164,7 @@ def _fill(
         with torch.inference_mode(), same_kernels():
             for batch in images.batches(rows, images.ids[start:]):
                 count = len(batch.ids)
-                output = classifier.forward(padded(batch.to(classifier.device).images, rows), dtype)
+                output = _answer(classifier, batch, rows=rows, dtype=dtype, first=start == 0)
                 logits = output.logits[:count].cpu().numpy()
                 _refuse_non_finite(logits, batch)
                 features = None if output.features is None else output.features[:count].cpu().numpy()
@@ -168,6 +173,54 @@ def _fill(
                 start += count
     finally:
         store.save()
+
+
+def _answer(classifier: Classifier, batch: Batch, *, rows: int, dtype: torch.dtype, first: bool) -> Output:
+    images = padded(batch.to(classifier.device).images, rows)
+    try:
+        return classifier.forward(images, dtype)
+    except (RepauditError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a network may raise anything, and it is not repaudit's defect
+        if CPU_OUT_OF_MEMORY in str(error):
+            raise
+        raise _not_taken(classifier, images, error) if first else _raised(classifier, batch, error) from error
+
+
+def _not_taken(classifier: Classifier, images: torch.Tensor, error: Exception) -> InvalidModel:
+    """The network fails on the very first real images: nothing was measured."""
+    card, size = classifier.card, (images.shape[2], images.shape[3])
+    told = []
+    remedy = f"a network whose forward() takes {images.dtype} images of shape {tuple(images.shape)}"
+    if card.checked_size is not None and card.checked_size != size:
+        height, width = card.checked_size
+        told.append(f"when it was loaded it was checked on {height}×{width} images, and no input size is given")
+        preprocess = card.preprocess
+        remedy = (
+            f"--preprocess FILE.yaml with size: [{height}, {width}], mean: {list(preprocess.mean)}, "
+            f"std: {list(preprocess.std)}, layout: {preprocess.layout.value}"
+        )
+    where = place(error, card.files)
+    told += [] if where is None else [f"raised in {where}"]
+    return InvalidModel(
+        f"the network does not take these images ({size[0]}×{size[1]}): {said(error)}",
+        detail="\n".join(told),
+        remedy=remedy,
+    )
+
+
+def _raised(classifier: Classifier, batch: Batch, error: Exception) -> UnfinishedError:
+    """The network took other images and fails on these."""
+    ids = batch.ids
+    named = ", ".join(printable(name) for name in ids[:IDS_SHOWN])
+    cut = "" if len(ids) <= IDS_SHOWN else f", … {printable(ids[-1])} ({len(ids)} in all)"
+    where = place(error, classifier.card.files)
+    return UnfinishedError(
+        f"the network raised {said(error)}",
+        detail=f"it had answered other images; among these it failed: {named}{cut}"
+        + ("" if where is None else f"\nraised in {where}"),
+        remedy="a network that answers these images too, or --data without them",
+    )
 
 
 def _refuse_non_finite(logits: np.ndarray, batch: Batch) -> None:

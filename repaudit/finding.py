@@ -40,6 +40,30 @@ class Better(StrEnum):
     """Describes the model; neither direction is good by itself."""
 
 
+class Bounds(StrEnum):
+    """Which one-sided bounds a key's interval gives; a few images may leave it without any."""
+
+    ANY = "any level"
+    RESAMPLED = "levels that the kept quantiles of the resamples reach"
+    NONE = "no interval"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySpec:
+    """What an audit promises of a key before anything is measured, so that gates on it can be refused in time."""
+
+    pattern: str
+    """The key; `*` stands for one segment."""
+    unit: Unit
+    better: Better
+    bounds: Bounds
+
+
+def key_specs(unit: Unit, better: Better, bounds: Bounds, *patterns: str) -> tuple[KeySpec, ...]:
+    """Keys that have unit, direction and bounds in common."""
+    return tuple(KeySpec(pattern=pattern, unit=unit, better=better, bounds=bounds) for pattern in patterns)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """One number with its unit, direction, count and interval.

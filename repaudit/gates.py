@@ -4,8 +4,8 @@
     @95%            fails only if proven bad: even the favourable one-sided bound lies outside the limit
     @95% strict     passes only if proven good: even the unfavourable bound lies inside
 
-What was not measured does not hold. While an attack left images without a verdict (`error_share` > 0),
-a gate on its figures is at best unproven.
+What was not measured, or has no interval where the gate needs one, does not hold. While an attack left images
+without a verdict (`error_share` > 0), a gate on its figures is at best unproven.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from repaudit.errors import InvalidProfile, nearest
-from repaudit.finding import Unit
+from repaudit.finding import Better, Bounds, KeySpec, Unit
 from repaudit.metrics.intervals import QUANTILES, Replicates, bound
 from repaudit.profiles import Severity
 from repaudit.report import Outcome, Verdict
@@ -22,12 +22,13 @@ from repaudit.report import Outcome, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from repaudit.metrics.intervals import State
     from repaudit.profiles import Gate
     from repaudit.report import Metric, Report
 
     _Side: TypeAlias = Literal["lower", "upper"]
 
+HIGHEST = QUANTILES / (QUANTILES + 1)
+"""The highest level at which resamples still give a bound."""
 _ERROR_SHARE = "error_share"
 _SIDES: Mapping[str, tuple[_Side, _Side]] = {"<=": ("lower", "upper"), ">=": ("upper", "lower")}
 """The favourable and the unfavourable bound by operator."""
@@ -40,33 +41,47 @@ class _Decision:
     reason: str
 
 
-def check(gates: Sequence[Gate], patterns: Iterable[str]) -> None:
+def check(gates: Sequence[Gate], declared: Sequence[KeySpec], elsewhere: Mapping[str, str] | None = None) -> None:
     """Refuses before anything is measured what could not be judged afterwards.
 
     Args:
         gates: of the profile.
-        patterns: keys that the profile's audits can yield; `*` stands for one segment.
+        declared: what the profile's audits can yield; in a pattern `*` stands for one segment.
+        elsewhere: by key pattern, what would make the audits yield it.
 
     Raises:
-        InvalidProfile: a gate names no metric or several, or needs a baseline.
+        InvalidProfile: a gate names no metric or several, needs a baseline, limits a fraction by a number
+            over 1, or asks for a bound that the metric never has.
     """
-    known = list(patterns)
     for gate in gates:
-        _refuse_relative(gate)
-        if not any(_is_short_for(gate.metric, pattern) for pattern in known):
+        found = _specs_of(gate, declared)
+        _refuse_relative(gate, found[0].better if found else Better.NEITHER)
+        if not found:
+            for pattern, remedy in (elsewhere or {}).items():
+                if _is_short_for(gate.metric, pattern):
+                    raise InvalidProfile(f"gate `{gate.text}`: this profile does not measure {pattern}", remedy=remedy)
+            known = [spec.pattern for spec in declared]
             raise _unknown_metric(gate, known, "the audits of this profile measure no")
-        _refuse_ambiguous(gate, resolve(gate.metric, known))
+        _refuse_ambiguous(gate, resolve(gate.metric, [spec.pattern for spec in declared]))
+        _refuse_percentage(gate, found[0].unit)
+        _refuse_bound(gate, found[0])
 
 
-def judge(report: Report, gates: Sequence[Gate]) -> tuple[Verdict, ...]:
+def judge(report: Report, gates: Sequence[Gate], declared: Sequence[KeySpec] = ()) -> tuple[Verdict, ...]:
     """One verdict a gate, in their order.
 
+    Args:
+        report: of this scan, or a saved one.
+        gates: that `check` let pass, or any others for a saved report.
+        declared: what `check` was given; without it names mean what the report itself has.
+
     Raises:
-        InvalidProfile: a gate names an unknown or ambiguous metric, needs a baseline, asks for a bound
-            of a metric without interval, or limits a fraction by a number over 1.
+        InvalidProfile: what was not declared does not fit: a gate names an unknown or ambiguous metric,
+            needs a baseline, or limits a fraction by a number over 1.
     """
     skipped = {key: reason for audit in report.audits for key, reason in audit.skipped.items()}
-    return tuple(_judge(report.metrics, skipped, gate) for gate in gates)
+    known = [spec.pattern for spec in declared]
+    return tuple(_judge(report.metrics, skipped, gate, resolve(gate.metric, known)) for gate in gates)
 
 
 def resolve(name: str, keys: Iterable[str]) -> list[str]:
@@ -75,14 +90,14 @@ def resolve(name: str, keys: Iterable[str]) -> list[str]:
     return [name] if name in known else [key for key in known if key.endswith(f".{name}")]
 
 
-def _judge(metrics: Mapping[str, Metric], skipped: Mapping[str, str], gate: Gate) -> Verdict:
-    _refuse_relative(gate)
-    key, reason = _find(gate, metrics, skipped)
-    if reason is not None:
+def _judge(metrics: Mapping[str, Metric], skipped: Mapping[str, str], gate: Gate, meant: Sequence[str]) -> Verdict:
+    key, reason = _find(gate, metrics, skipped, meant)
+    metric = metrics.get(key)
+    _refuse_relative(gate, Better.NEITHER if metric is None else metric.better)
+    if metric is None:
         decision = _Decision(Outcome.NOT_MEASURED, None, f"{key} was not measured: {reason}")
     else:
-        metric = metrics[key]
-        _refuse_percentage(gate, metric)
+        _refuse_percentage(gate, metric.unit)
         decision = _decide(gate, key, metric)
         incomplete = metrics.get(f"{key.rpartition('.')[0]}.{_ERROR_SHARE}")
         if incomplete is not None and incomplete.value > 0 and not key.endswith(_ERROR_SHARE):
@@ -93,7 +108,7 @@ def _judge(metrics: Mapping[str, Metric], skipped: Mapping[str, str], gate: Gate
         metric=key,
         level=gate.severity,
         limit=gate.limit,
-        observed=None if reason is not None else metrics[key].value,
+        observed=None if metric is None else metric.value,
         bound=decision.bound,
         outcome=decision.outcome,
         failed=bad and gate.severity is Severity.FAIL,
@@ -101,17 +116,32 @@ def _judge(metrics: Mapping[str, Metric], skipped: Mapping[str, str], gate: Gate
     )
 
 
-def _find(gate: Gate, metrics: Mapping[str, Metric], skipped: Mapping[str, str]) -> tuple[str, str | None]:
-    """The key that a gate means, and the reason why it was not measured."""
+def _find(
+    gate: Gate, metrics: Mapping[str, Metric], skipped: Mapping[str, str], meant: Sequence[str]
+) -> tuple[str, str]:
+    """The key that a gate means, and the reason why it was not measured, where it was not."""
     exact = [key for key in skipped if "*" not in key and key not in metrics]
-    found = resolve(gate.metric, [*metrics, *exact])
+    name = meant[0] if len(meant) == 1 else gate.metric
+    found = resolve(name, [*metrics, *exact])
     _refuse_ambiguous(gate, found)
     if found:
-        return found[0], None if found[0] in metrics else skipped[found[0]]
-    families = [pattern for pattern in skipped if "*" in pattern and _is_short_for(gate.metric, pattern)]
+        return found[0], skipped.get(found[0], "")
+    families = [pattern for pattern in skipped if "*" in pattern and _is_short_for(name, pattern)]
     if families:
-        return gate.metric, skipped[families[0]]
+        return name, skipped[families[0]]
+    if meant:
+        return name, "its audit said nothing of it"
     raise _unknown_metric(gate, [*metrics, *exact], "this report has no")
+
+
+def _specs_of(gate: Gate, declared: Sequence[KeySpec]) -> list[KeySpec]:
+    """What is declared of the keys that a gate can mean: the exact ones, else those that fit a pattern."""
+    exact = resolve(gate.metric, [spec.pattern for spec in declared])
+    return [
+        spec
+        for spec in declared
+        if (spec.pattern in exact if exact else "*" in spec.pattern and _is_short_for(gate.metric, spec.pattern))
+    ]
 
 
 def _decide(gate: Gate, key: str, metric: Metric) -> _Decision:
@@ -124,7 +154,13 @@ def _decide(gate: Gate, key: str, metric: Metric) -> _Decision:
 
 
 def _decide_by_bound(gate: Gate, key: str, metric: Metric, level: float) -> _Decision:
-    state = _state(gate, key, metric, level)
+    if metric.interval is None:
+        reason = f"{key} is {_beside(metric.value, gate.limit)}, but it has no interval: {metric.interval_reason}."
+        return _Decision(Outcome.NOT_MEASURED, None, reason)
+    state = metric.interval.state
+    if isinstance(state, Replicates) and level > HIGHEST:
+        reason = f"{key} is {_beside(metric.value, gate.limit)}, but its resamples give {_no_bound(gate)}."
+        return _Decision(Outcome.NOT_MEASURED, None, reason)
     good, bad = _SIDES[gate.operator]
     favourable, unfavourable = bound(state, level, good), bound(state, level, bad)
     said = f"{key} is {_beside(metric.value, gate.limit)}"
@@ -150,27 +186,28 @@ def _without_proof(gate: Gate, key: str, decision: _Decision, share: float) -> _
     return _Decision(Outcome.FAIL if gate.strict else Outcome.UNPROVEN, decision.bound, reason)
 
 
-def _state(gate: Gate, key: str, metric: Metric, level: float) -> State:
-    if metric.interval is None:
+def _refuse_bound(gate: Gate, spec: KeySpec) -> None:
+    if gate.level is None:
+        return
+    if spec.bounds is Bounds.NONE:
+        raise InvalidProfile(f"gate `{gate.text}`: {spec.pattern} never has an interval", remedy=gate.point_form)
+    if spec.bounds is Bounds.RESAMPLED and gate.level > HIGHEST:
         raise InvalidProfile(
-            f"gate `{gate.text}`: {key} has no interval ({metric.interval_reason})", remedy=gate.point_form
+            f"gate `{gate.text}`: the resamples behind {spec.pattern} give {_no_bound(gate)}",
+            remedy=gate.text.replace(f"@{100 * gate.level:.10g}%", f"@{100 * HIGHEST:.10g}%"),
         )
-    state = metric.interval.state
-    highest = QUANTILES / (QUANTILES + 1)
-    if isinstance(state, Replicates) and level > highest:
-        asked, most = f"{100 * level:.10g}%", f"{100 * highest:.10g}%"
-        raise InvalidProfile(
-            f"gate `{gate.text}`: the resamples behind {key} give no bound above {most}",
-            remedy=gate.text.replace(asked, most),
-        )
-    return state
 
 
-def _refuse_relative(gate: Gate) -> None:
+def _no_bound(gate: Gate) -> str:
+    return f"no bound at {100 * (gate.level or 0):.10g} %, only up to {100 * HIGHEST:.10g} %"
+
+
+def _refuse_relative(gate: Gate, better: str) -> None:
     if gate.relative:
+        operator = {Better.LOWER: "<=", Better.HIGHER: ">="}.get(Better(better), "<= or >=")
         raise InvalidProfile(
             f"gate `{gate.text}`: worse() compares with a baseline report, which this version cannot take",
-            remedy=f"a limit on the metric itself, such as {gate.metric} {gate.operator} NUMBER @95%",
+            remedy=f"a limit on the metric itself, such as {gate.metric} {operator} NUMBER @95%",
         )
 
 
@@ -183,8 +220,8 @@ def _refuse_ambiguous(gate: Gate, found: Sequence[str]) -> None:
         )
 
 
-def _refuse_percentage(gate: Gate, metric: Metric) -> None:
-    if metric.unit == Unit.FRACTION and gate.limit > 1:
+def _refuse_percentage(gate: Gate, unit: str) -> None:
+    if unit == Unit.FRACTION and gate.limit > 1:
         mended = f"{gate.limit / 100:.10g}" if gate.limit <= 100 else "NUMBER from 0 to 1"
         raise InvalidProfile(
             f"gate `{gate.text}`: {gate.metric} is a fraction, which lies between 0 and 1",

@@ -12,6 +12,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from repaudit.finding import Notice
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -67,6 +69,8 @@ class ImageSet(ABC):
     """How the images were chosen, such as `all` or `stratified 1000 of 50000, seed 0`."""
     bad_images: tuple[BadImage, ...]
     """Files left out because they could not be decoded."""
+    notices: tuple[Notice, ...] = ()
+    """What a reader of the report must know of these images: files left out, labels that nothing confirms."""
 
     @abstractmethod
     def batches(self, rows: int, ids: Sequence[str] | None = None) -> Iterator[Batch]:

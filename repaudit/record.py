@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from repaudit.classifier import Card
+    from repaudit.finding import KeySpec
     from repaudit.images import ImageSet
     from repaudit.profiles import Gate, ResolvedProfile
 
@@ -76,13 +77,15 @@ def report_of(examination: Examination, profile: ResolvedProfile, occasion: Occa
     )
 
 
-def judged(report: Report, gates: Sequence[Gate]) -> Report:
+def judged(report: Report, gates: Sequence[Gate], declared: Sequence[KeySpec]) -> Report:
     """The same report with a verdict for each gate, and the exit status that follows.
 
-    Raises:
-        InvalidProfile: a gate cannot be judged as it is written.
+    Args:
+        report: of a scan.
+        gates: that were checked before it.
+        declared: what they were checked against.
     """
-    report = report.with_verdicts(judge(report, gates))
+    report = report.with_verdicts(judge(report, gates, declared))
     if report.run.exit_code != PASSED or not any(verdict.failed for verdict in report.gates):
         return report
     return report.model_copy(update={"run": report.run.model_copy(update={"exit_code": GATE_FAILED})})

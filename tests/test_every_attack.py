@@ -135,3 +135,10 @@ def test_every_attack_takes_grey_images_that_are_not_square_and_two_classes(
 
     assert evaluation.count(Outcome.BROKEN) + evaluation.count(Outcome.ROBUST) == 11
     assert evaluation.count(Outcome.BROKEN) > 0
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_option_says_what_it_is(name):
+    fields = load(name).options.model_fields
+
+    assert [key for key, field in fields.items() if not (field.description or "").strip().endswith(".")] == []

@@ -12,7 +12,8 @@ from repaudit.case import EvaluationShape
 from repaudit.data import DataRequest, open_images
 from repaudit.errors import InvalidProfile
 from repaudit.evidence import collect
-from repaudit.finding import Column, Figure, Measurement, Skipped
+from repaudit.finding import Bounds, Column, Figure, Measurement, Skipped
+from repaudit.metrics.intervals import Replicates
 from repaudit.progress import SilentProgress
 from repaudit.report import gather
 from repaudit.sources import load_model
@@ -65,7 +66,7 @@ def test_it_asks_one_question_and_documents_itself(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_yields_only_keys_that_it_declares(name, found):
-    patterns = [pattern_of(key) for key in audits.load(name).keys]
+    patterns = [pattern_of(key) for key in audits.bind(name, {}).keys]
     keys = [finding.key for finding in found[name] if isinstance(finding, Measurement)]
 
     assert keys
@@ -76,8 +77,29 @@ def test_it_yields_only_keys_that_it_declares(name, found):
 def test_everything_that_it_declares_is_measured_or_skipped_with_a_reason(name, found):
     said = {finding.key for finding in found[name] if isinstance(finding, Measurement | Skipped)}
 
-    assert [key for key in audits.load(name).keys if not any(pattern_of(key).fullmatch(one) for one in said)] == []
+    assert [key for key in audits.bind(name, {}).keys if not any(pattern_of(key).fullmatch(one) for one in said)] == []
     assert all(finding.reason for finding in found[name] if isinstance(finding, Skipped))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_measures_has_the_unit_direction_and_bounds_that_it_declares(name, found):
+    declared = audits.bind(name, {}).offer.declared
+    for finding in found[name]:
+        if not isinstance(finding, Measurement):
+            continue
+        spec = next(spec for spec in declared if pattern_of(spec.pattern).fullmatch(finding.key))
+        state = None if finding.interval is None else finding.interval.state
+        bounds = Bounds.NONE if state is None else Bounds.RESAMPLED if isinstance(state, Replicates) else Bounds.ANY
+        assert (spec.unit, spec.better, spec.bounds) == (finding.unit, finding.better, bounds), finding.key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_offers_under_its_parameters_is_among_what_it_declares_at_all(name):
+    audit, bound = audits.load(name), audits.bind(name, {})
+    patterns = [pattern_of(key) for key in audit.keys]
+
+    for key in (*bound.keys, *bound.offer.elsewhere):
+        assert any(pattern.fullmatch(key) for pattern in patterns), key
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -113,6 +135,13 @@ def test_every_interval_holds_its_value_s_neighbourhood_in_order(name, found):
 def test_an_unknown_parameter_is_refused(name):
     with pytest.raises(InvalidProfile, match="no parameter `nonsense`"):
         audits.bind(name, {"nonsense": 1})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_says_what_it_is(name):
+    fields = audits.load(name).parameters.model_fields
+
+    assert [key for key, field in fields.items() if not (field.description or "").strip().endswith(".")] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

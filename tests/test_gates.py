@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from repaudit import gates
 from repaudit.errors import InvalidProfile
-from repaudit.finding import Better, Measurement, Skipped, Unit
+from repaudit.finding import Better, Bounds, KeySpec, Measurement, Skipped, Unit, key_specs
 from repaudit.metrics.intervals import basic_bootstrap, wilson
 from repaudit.profiles import Severity, parse_gate
 from repaudit.report import AuditEntry, Outcome
@@ -26,6 +26,16 @@ def bare(key: str, value: float, unit: Unit = Unit.RATIO) -> Measurement:
     return Measurement(
         key=key, value=value, unit=unit, better=Better.LOWER, n=10, interval_reason="not resampled: cost"
     )
+
+
+def declared(*patterns: str) -> tuple[KeySpec, ...]:
+    return key_specs(Unit.RATIO, Better.LOWER, Bounds.ANY, *patterns)
+
+
+def refused(text: str, specs, elsewhere=None) -> InvalidProfile:
+    with pytest.raises(InvalidProfile) as refusal:
+        gates.check([parse_gate(text)], specs, elsewhere)
+    return refusal.value
 
 
 def judged(report, *texts):
@@ -242,17 +252,24 @@ def test_images_without_a_verdict_take_the_proof_from_an_attack_s_gates(make_rep
     assert outcome(attacked(1), "error_share <= 0.01") is Outcome.PASS
 
 
-def test_a_level_needs_an_interval_and_the_refusal_names_the_point_form(make_report):
-    report = make_report(bare("calibration.temperature", 1.4))
+def test_a_level_on_a_metric_that_never_has_an_interval_is_refused_before_measuring_with_the_point_form():
+    specs = key_specs(Unit.RATIO, Better.NEITHER, Bounds.NONE, "calibration.temperature")
 
-    with pytest.raises(InvalidProfile) as refused:
-        judged(report, "temperature <= 1.5 @95% strict")
-
-    assert "not resampled: cost" in refused.value.problem
-    assert refused.value.remedy == "temperature <= 1.5"
+    assert refused("temperature <= 1.5 @95% strict", specs).remedy == "temperature <= 1.5"
+    gates.check([parse_gate("temperature <= 1.5")], specs)
 
 
-def test_a_level_beyond_what_the_resamples_can_say_is_refused(make_report, rng):
+def test_an_interval_that_few_images_left_out_is_a_failed_gate_and_leaves_the_others_judged(make_report):
+    report = make_report(bare("geometry.rms", 1.4), share("accuracy.top1", 750))
+
+    without, beside = judged(report, "rms <= 1.5 @95%", "top1 >= 0.7 @95%")
+
+    assert (without.outcome, without.failed, without.observed) == (Outcome.NOT_MEASURED, True, 1.4)
+    assert "no interval: not resampled: cost" in without.reason
+    assert beside.outcome is Outcome.PASS
+
+
+def test_a_level_beyond_what_the_resamples_can_say_is_refused_before_measuring(make_report, rng):
     ece = Measurement(
         key="calibration.ece",
         value=0.05,
@@ -262,11 +279,55 @@ def test_a_level_beyond_what_the_resamples_can_say_is_refused(make_report, rng):
         interval=basic_bootstrap(0.05, rng.normal(0.05, 0.005, 1000)),
     )
     report = make_report(ece)
+    specs = key_specs(Unit.FRACTION, Better.LOWER, Bounds.RESAMPLED, "calibration.ece")
 
     assert outcome(report, "ece <= 0.09 @99.5%") is Outcome.PASS
-    with pytest.raises(InvalidProfile) as refused:
-        judged(report, "ece <= 0.09 @99.9%")
-    assert refused.value.remedy == "ece <= 0.09 @99.5%"
+    gates.check([parse_gate("ece <= 0.09 @99.5%")], specs)
+    assert refused("ece <= 0.09 @99.9%", specs).remedy == "ece <= 0.09 @99.5%"
+    assert outcome(report, "ece <= 0.09 @99.9%") is Outcome.NOT_MEASURED
+
+
+def test_a_percentage_is_refused_before_measuring_exactly_where_a_fraction_is_declared():
+    specs = key_specs(Unit.FRACTION, Better.HIGHER, Bounds.ANY, "accuracy.top1")
+
+    assert refused("top1 >= 75 @95%", specs).remedy == "top1 >= 0.75 @95%"
+    gates.check([parse_gate("nc1 <= 75")], declared("collapse.nc1"))
+
+
+def test_a_short_name_of_several_declared_keys_is_refused_before_measuring():
+    error = refused("asr <= 0.5", declared("robustness.fgsm.asr", "robustness.worst.asr"))
+
+    assert error.detail == "robustness.fgsm.asr, robustness.worst.asr"
+    assert error.remedy == "robustness.fgsm.asr <= 0.5"
+
+
+def test_a_key_that_other_parameters_would_give_is_refused_with_those_parameters():
+    error = refused("pgd_s.asr <= 0.5", declared("robustness.fgsm.asr"), {"robustness.pgd_s.asr": "--set x=y"})
+
+    assert error.remedy == "--set x=y"
+    assert "robustness.pgd_s.asr" in error.problem
+
+
+@pytest.mark.parametrize(("better", "operator"), [(Better.LOWER, "<="), (Better.HIGHER, ">=")])
+def test_the_limit_that_replaces_a_comparison_points_the_way_in_which_the_metric_is_good(better, operator):
+    specs = key_specs(Unit.FRACTION, better, Bounds.ANY, "a.metric")
+
+    assert f"metric {operator} NUMBER" in refused("worse(metric) <= 0.01", specs).remedy
+
+
+def test_a_short_name_means_what_was_declared_even_where_its_whole_family_was_skipped(make_report):
+    report = make_report(skipped={"collapse.*": "only one class has images"})
+
+    verdict = gates.judge(report, [parse_gate("nc1 <= 1")], declared("collapse.nc1", "collapse.nc3"))[0]
+
+    assert (verdict.outcome, verdict.metric) == (Outcome.NOT_MEASURED, "collapse.nc1")
+    assert "only one class" in verdict.reason
+
+
+def test_a_declared_key_of_which_nothing_was_said_is_a_failed_gate_and_no_error(make_report):
+    verdict = gates.judge(make_report(), [parse_gate("nc1 <= 1")], declared("collapse.nc1"))[0]
+
+    assert verdict.outcome is Outcome.NOT_MEASURED
 
 
 def test_a_percentage_where_a_fraction_is_meant_is_refused_with_the_fraction(make_report):
@@ -307,7 +368,7 @@ def test_a_comparison_with_a_baseline_is_refused_before_and_after_measuring(make
     gate = parse_gate("worse(top1) <= 0.005 @95%")
 
     for refuse in (
-        lambda: gates.check([gate], ["accuracy.top1"]),
+        lambda: gates.check([gate], declared("accuracy.top1")),
         lambda: gates.judge(make_report(share("accuracy.top1", 1)), [gate]),
     ):
         with pytest.raises(InvalidProfile, match="baseline"):
@@ -315,7 +376,7 @@ def test_a_comparison_with_a_baseline_is_refused_before_and_after_measuring(make
 
 
 def test_gates_are_checked_against_what_the_audits_can_yield():
-    patterns = ["accuracy.top1", "calibration.ece", "geometry.cosine.*", "robustness.*.asr", "a.rms", "b.rms"]
+    patterns = declared("accuracy.top1", "calibration.ece", "geometry.cosine.*", "robustness.*.asr", "a.rms", "b.rms")
 
     gates.check(
         [parse_gate(f"{name} <= 0.5") for name in ("top1", "geometry.cosine.class_mean", "fgsm.asr", "asr", "a.rms")],

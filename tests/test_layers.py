@@ -7,7 +7,7 @@ import repaudit
 
 ROOT = Path(repaudit.__file__).parent
 LAYERS = [
-    {"errors", "progress", "preprocessing"},
+    {"errors", "progress", "preprocessing", "foreign"},
     {"randomness", "shipped", "cache", "store"},
     {"metrics"},
     {"finding"},

@@ -132,7 +132,85 @@ def test_an_unknown_parent_is_refused_with_the_line_that_names_it(tmp_path):
 
     error = refusal(tmp_path, "own.yaml")
     assert error.problem.startswith("own.yaml:2:")
-    assert error.remedy == "--profile quick"
+    assert error.remedy == "extends: quick"
+
+
+def test_gates_alone_judge_what_quick_measures(tmp_path):
+    put(tmp_path / "repaudit.yaml", "gates: [top1 >= 0.75, ece <= 0.05 @95%]")
+
+    found = profile(tmp_path)
+
+    assert found.name == "repaudit.yaml"
+    assert found.audits == profile(tmp_path, "quick").audits
+    assert [gate.text for gate in found.gates] == ["top1 >= 0.75", "ece <= 0.05 @95%"]
+
+
+def test_gates_that_are_extended_add_no_audits_to_those_of_the_file_that_extends_them(tmp_path):
+    put(tmp_path / "gates.yaml", "gates: [top1 >= 0.75]")
+    put(tmp_path / "own.yaml", "extends: gates.yaml\naudits: {accuracy: {}}")
+
+    assert list(profile(tmp_path, "own.yaml").audits) == ["accuracy"]
+
+
+# --- where a mistake is mended
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "where"),
+    [
+        ("extends: quick\naudits:\n  calibration:\n    bin: 3", ("audits", "calibration", "bin"), "own.yaml:4: "),
+        ("audits:\n  - accuracy\n  - cnes", ("audits", "cnes"), "own.yaml:3: "),
+        ("audits: [accuracy]\ngates:\n  - top1 >= 0.5\n  - x <= 1", ("gates", 1), "own.yaml:4: "),
+        ("extends: quick\nlimit: 5", ("audits", "robustness", "attacks"), ""),
+    ],
+)
+def test_a_value_is_located_in_the_file_that_says_it_and_nowhere_else(tmp_path, text, place, where):
+    put(tmp_path / "own.yaml", text)
+    error = InvalidProfile("wrong", remedy="on the command line")
+
+    told = profile(tmp_path, "own.yaml").located(error, *place, edit="in the file")
+
+    assert told.problem == f"{where}wrong"
+    assert told.remedy == ("in the file" if where else "on the command line")
+
+
+def test_what_the_command_line_says_is_not_blamed_on_the_file(tmp_path):
+    put(tmp_path / "own.yaml", "audits: {calibration: {bins: 3}}\ngates: [top1 >= 0.5]")
+    found = profile(
+        tmp_path, "own.yaml", audits=["calibration", "cnes"], settings=["calibration.bins=4", "gates=[x <= 1]"]
+    )
+    error = InvalidProfile("wrong", remedy="mended")
+
+    for place in (("audits", "cnes"), ("audits", "calibration", "bins"), ("gates", 0)):
+        assert found.located(error, *place).problem == "wrong"
+    assert found.located(error, "audits", "calibration").problem == "own.yaml:1: wrong"
+
+
+def test_a_setting_that_mends_the_command_line_mends_a_file_as_yaml(tmp_path):
+    put(tmp_path / "own.yaml", "audits: [robustness]\ngates: [x <= 1]")
+    error = InvalidProfile("wrong", remedy="--set 'robustness.attacks=[fgsm, pgd_s]'")
+
+    told = profile(tmp_path, "own.yaml").located(error, "gates", 0)
+
+    assert told.remedy == "audits: {robustness: {attacks: [fgsm, pgd_s]}}"
+
+
+def test_a_mistake_in_a_table_names_the_table(tmp_path):
+    put(tmp_path / "pyproject.toml", "[tool.repaudit]\naudits = ['cnes']")
+
+    told = profile(tmp_path).located(InvalidProfile("wrong"), "audits", "cnes")
+
+    assert told.problem == "pyproject.toml [tool.repaudit]: wrong"
+
+
+def test_a_key_that_stands_twice_is_refused_with_both_lines_and_a_way_out(tmp_path):
+    put(tmp_path / "own.yaml", "limit: 5\naudits: [accuracy]\nlimit: 6")
+
+    error = refusal(tmp_path, "own.yaml")
+
+    assert error.problem.startswith("own.yaml:3:")
+    assert "line 1" in error.detail
+    assert "`limit:`" in error.remedy
 
 
 # --- what files may say
@@ -309,7 +387,10 @@ def test_a_setting_of_an_audit_that_was_not_chosen_is_refused(tmp_path):
 
 
 def test_no_audits_at_all_are_refused(tmp_path):
-    assert "names no audit" in refusal(tmp_path, audits=[]).problem
+    error = refusal(tmp_path, audits=[])
+
+    assert error.problem == "--audits names no audit"
+    assert error.remedy == "--audits accuracy,calibration"
 
 
 def test_the_limit_of_the_command_line_wins_over_the_profile(tmp_path):

@@ -180,6 +180,11 @@ def test_images_of_another_number_of_classes_are_refused(tmp_path):
         scan(MODEL, f"npz:{tmp_path / 'many.npz'}", audits=["accuracy"])
 
 
+def test_images_that_are_not_there_are_missed_before_the_model_is_looked_for(tmp_path):
+    with pytest.raises(InvalidData, match="does not exist"):
+        scan("no-such-model", f"imagenet-val:{tmp_path / 'absent'}")
+
+
 def test_an_embedded_model_of_another_name_is_refused_with_the_one_that_exists():
     with pytest.raises(InvalidModel) as refused:
         scan("embedded:digit", DATA)

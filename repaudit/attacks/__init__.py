@@ -126,9 +126,9 @@ class Attack(ABC):
 
 
 class Options(BaseModel):
-    """Base of what an attack takes beyond its threat: frozen, and an unknown key is an error."""
+    """Base of what an attack takes beyond its threat: frozen, an unknown key is an error, each field says what it is."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 O = TypeVar("O", bound=Options)  # noqa: E741
@@ -238,7 +238,7 @@ def resolve(raw: object) -> Setting:
 
 
 def _unknown(name: str, known: Sequence[str]) -> InvalidProfile:
-    near = nearest(name, known)
+    near = nearest(name, dict.fromkeys(known))
     return InvalidProfile(
         f"there is no attack `{name}`",
         detail="known: " + ", ".join(sorted(set(known))),

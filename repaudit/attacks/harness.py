@@ -17,6 +17,7 @@ from repaudit.attacks.checks import unchanged
 from repaudit.attacks.pool import Pool, Subjects
 from repaudit.attacks.verdict import Evaluation, Gradients, LastIterates, Ledger, judge
 from repaudit.evidence import padded
+from repaudit.foreign import contained
 from repaudit.numerics import same_kernels
 
 if TYPE_CHECKING:
@@ -164,7 +165,8 @@ class _Search:
                 wanted = self._attack.objective(chosen, answered[asked])
                 if wanted is None:
                     raise TypeError(f"{type(self._attack).__name__} wants gradients and names no objective")
-                (slope,) = torch.autograd.grad(wanted.sum(), query)
+                with contained():
+                    (slope,) = torch.autograd.grad(wanted.sum(), query)
             self._classifier.work.backward_rows += len(query)
             objective = objective + wanted.detach() / samples
             gradient = gradient + slope[asked] / samples

@@ -20,11 +20,13 @@ class PgdOptions(Options):
     """What a profile may say of PGD."""
 
     steps: int = Field(ge=1)
+    """Steps of one search."""
     step_size: Annotated[float, BeforeValidator(parse_length)]
     """Length of one step in the threat's norm, such as `2/255`."""
     start: Literal["uniform", "clean"] = "uniform"
     """Uniformly in the ball, from the image's own random stream; or at the image itself."""
     restarts: int = Field(default=1, ge=1)
+    """Searches an image, each from its own start."""
 
     @model_validator(mode="after")
     def _restarts_differ(self) -> Self:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic
+from typing import TYPE_CHECKING, Generic, TypeAlias
 
 from pydantic import ValidationError
 
@@ -20,9 +20,22 @@ from repaudit.errors import InvalidProfile, nearest
 if TYPE_CHECKING:
     from repaudit.classifier import Capability, Classifier
     from repaudit.evidence import Evidence
-    from repaudit.finding import Finding
+    from repaudit.finding import Finding, KeySpec
     from repaudit.images import ImageSet
     from repaudit.progress import Progress
+
+Place: TypeAlias = tuple[str | int, ...]
+
+
+class InvalidAudit(InvalidProfile):
+    """An audit that does not exist, or a parameter of one that does not fit; the remedy is for the command line."""
+
+    def __init__(self, problem: str, *, detail: str = "", remedy: str = "", place: Place = (), edit: str = "") -> None:
+        super().__init__(problem, detail=detail, remedy=remedy)
+        self.place = place
+        """Of the parameter, below the audit."""
+        self.edit = edit
+        """What mends it in a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +51,15 @@ class Material:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """Which keys an audit can yield under some parameters, and which only other parameters would give."""
+
+    declared: tuple[KeySpec, ...]
+    elsewhere: Mapping[str, str]
+    """By key pattern, the `--set` that would make the audit yield it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audit(Generic[P]):
     """One question that can be asked of a classifier on labelled images."""
 
@@ -46,10 +68,17 @@ class Audit(Generic[P]):
     version: int
     """Rises when the same inputs give another number."""
     needs: frozenset[Capability]
-    keys: tuple[str, ...]
-    """Patterns of every key it can yield (`*` stands for one segment): for `list metrics` and for gates."""
+    declared: tuple[KeySpec, ...]
+    """Every key it can yield under any parameters."""
     parameters: type[P]
     run: Callable[[Case[P]], Iterable[Finding]]
+    offer: Callable[[P], Offer] | None = None
+    """Narrows `declared` where parameters decide which keys there are; None where they do not."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Patterns of all its keys, `*` for one segment."""
+        return tuple(spec.pattern for spec in self.declared)
 
     def bind(self, name: str, raw: Mapping[str, object]) -> BoundAudit:
         """Validates parameters as a profile gives them.
@@ -75,7 +104,8 @@ class Audit(Generic[P]):
                 )
             )
 
-        return BoundAudit(id=name, version=self.version, needs=self.needs, keys=self.keys, parameters=resolved, run=run)
+        offer = Offer(declared=self.declared, elsewhere={}) if self.offer is None else self.offer(resolved)
+        return BoundAudit(id=name, version=self.version, needs=self.needs, offer=offer, parameters=resolved, run=run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +115,14 @@ class BoundAudit:
     id: str
     version: int
     needs: frozenset[Capability]
-    keys: tuple[str, ...]
+    offer: Offer
     parameters: Parameters
     run: Callable[[Material], Iterable[Finding]]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Patterns of the keys that it can yield with these parameters."""
+        return tuple(spec.pattern for spec in self.offer.declared)
 
 
 def names() -> list[str]:
@@ -104,8 +139,11 @@ def load(name: str) -> Audit[Parameters]:
     known = names()
     if name not in known:
         near = nearest(name, known, 1)
-        raise InvalidProfile(
-            f"there is no audit `{name}`", remedy=f"--audits {near[0]}" if near else "repaudit list audits"
+        raise InvalidAudit(
+            f"there is no audit `{name}`",
+            detail=f"known: {', '.join(known)}",
+            remedy=f"--audits {near[0]}" if near else "repaudit list audits",
+            edit=f"`{near[0]}` instead of `{name}`" if near else "",
         )
     audit = import_module(f"repaudit.audits.{name}").audit
     if not isinstance(audit, Audit):
@@ -122,15 +160,20 @@ def bind(name: str, raw: Mapping[str, object]) -> BoundAudit:
     return load(name).bind(name, raw)
 
 
-def _invalid_parameter(name: str, parameters: type[Parameters], error: ValidationError) -> InvalidProfile:
+def _invalid_parameter(name: str, parameters: type[Parameters], error: ValidationError) -> InvalidAudit:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    place = first["loc"]
+    where = ".".join(str(part) for part in place)
+    listed = f"repaudit list audits {name}"
     if first["type"] == "extra_forbidden":
         near = nearest(where, parameters.model_fields, 1)
-        remedy = f"--set {name}.{near[0]}=…" if near else f"repaudit list audits {name}"
-        return InvalidProfile(f"audit `{name}` has no parameter `{where}`", remedy=remedy)
-    return InvalidProfile(
-        f"audit `{name}`: `{where}` cannot be {first['input']!r}",
-        detail=first["msg"],
-        remedy=f"repaudit list audits {name}",
+        return InvalidAudit(
+            f"audit `{name}` has no parameter `{where}`",
+            detail=f"its parameters: {', '.join(parameters.model_fields) or 'none'}",
+            remedy=f"--set {name}.{near[0]}=…" if near else listed,
+            place=place,
+            edit=f"`{near[0]}:` instead of `{where}:`" if near else "",
+        )
+    return InvalidAudit(
+        f"audit `{name}`: `{where}` cannot be {first['input']!r}", detail=first["msg"], remedy=listed, place=place
     )

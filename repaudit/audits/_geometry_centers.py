@@ -27,8 +27,11 @@ class GeometryParameters(Parameters):
     iterations: int = Field(default=ITERATIONS, ge=1)
     """`sphere`: at most so many Frank–Wolfe steps."""
     sgd_learning_rate: float = Field(default=0.01, gt=0)
+    """`sgd`: length of a step, in units of the gradient."""
     sgd_steps: int = Field(default=100, ge=1)
+    """`sgd`: how many steps."""
     sgd_schedule: Literal["constant", "cosine"] = "constant"
+    """`sgd`: whether the learning rate stays, or falls to 0 along a cosine."""
 
 
 @dataclass(frozen=True, slots=True)

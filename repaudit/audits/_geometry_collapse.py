@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repaudit.finding import NOT_RESAMPLED, Better, Measurement, Skipped, Unit
+from repaudit.finding import NOT_RESAMPLED, Better, Bounds, Measurement, Skipped, Unit, key_specs
 from repaudit.metrics.collapse import NeuralCollapse, neural_collapse
 
 if TYPE_CHECKING:
@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 
     from repaudit.audits._geometry_measure import Split
 
-KEYS = tuple(
-    f"collapse.{name}" for name in ("nc1", "nc2_means_cv", "nc2_weights_cv", "nc2_angle", "nc2_coherence", "nc3", "nc4")
+DECLARED = (
+    *key_specs(
+        Unit.RATIO,
+        Better.NEITHER,
+        Bounds.NONE,
+        *(f"collapse.{name}" for name in ("nc1", "nc2_means_cv", "nc2_weights_cv", "nc2_coherence", "nc3")),
+    ),
+    *key_specs(Unit.COSINE, Better.NEITHER, Bounds.NONE, "collapse.nc2_angle"),
+    *key_specs(Unit.FRACTION, Better.NEITHER, Bounds.NONE, "collapse.nc4"),
 )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from repaudit.audits._recalibration import Family, Recalibration, Unavailable
 from repaudit.audits._resampled import Resampled, mean, unresampled
-from repaudit.finding import Better, Finding, Measurement, Skipped, Unit
+from repaudit.finding import Better, Bounds, Finding, Measurement, Skipped, Unit, key_specs
 from repaudit.metrics.binning import Bins, equal_width
 from repaudit.metrics.calibration import expected_error
 from repaudit.metrics.intervals import wilson
@@ -26,7 +26,19 @@ FEATURE_SCALE_KEYS = (
     "calibration.ece_after_feature_scale",
     "calibration.top1_after_feature_scale",
 )
-HELD_OUT_KEYS = ("calibration.ece_heldout", "calibration.nll_heldout", *TEMPERATURE_KEYS, *FEATURE_SCALE_KEYS)
+HELD_OUT = (
+    *key_specs(
+        Unit.FRACTION,
+        Better.LOWER,
+        Bounds.RESAMPLED,
+        "calibration.ece_heldout",
+        "calibration.ece_after_temperature",
+        "calibration.ece_after_feature_scale",
+    ),
+    *key_specs(Unit.NATS, Better.LOWER, Bounds.ANY, "calibration.nll_heldout", "calibration.nll_after_temperature"),
+    *key_specs(Unit.RATIO, Better.NEITHER, Bounds.NONE, "calibration.temperature", "calibration.feature_scale"),
+    *key_specs(Unit.FRACTION, Better.HIGHER, Bounds.ANY, "calibration.top1_after_feature_scale"),
+)
 """Every key of the held-out half."""
 
 
@@ -48,7 +60,7 @@ def partitions_of(
 def recalibrated(
     recalibration: Recalibration | Unavailable, resampled: Mapping[str, Resampled], log_p_label: np.ndarray
 ) -> Iterator[Finding]:
-    """Yields `HELD_OUT_KEYS`.
+    """Yields the keys of `HELD_OUT`.
 
     Args:
         recalibration: both families, or why there are no halves.
@@ -56,8 +68,8 @@ def recalibrated(
         log_p_label: (n,) of all images, nothing rescaled.
     """
     if isinstance(recalibration, Unavailable):
-        for key in HELD_OUT_KEYS:
-            yield Skipped(key=key, reason=recalibration.reason)
+        for spec in HELD_OUT:
+            yield Skipped(key=spec.pattern, reason=recalibration.reason)
         return
     note = "held-out half, nothing rescaled"
     yield resampled["held out"].measure("calibration.ece_heldout", expected_error, note)

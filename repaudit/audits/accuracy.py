@@ -8,7 +8,7 @@ import numpy as np
 
 from repaudit.audits import Audit
 from repaudit.case import Case, Parameters
-from repaudit.finding import Better, Column, Figure, Finding, Measurement, Skipped, Unit
+from repaudit.finding import Better, Bounds, Column, Figure, Finding, Measurement, Skipped, Unit, key_specs
 from repaudit.metrics.intervals import wilson
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ audit = Audit(
     question="How often is it right?",
     version=1,
     needs=frozenset(),
-    keys=("accuracy.top1", "accuracy.top5"),
+    declared=key_specs(Unit.FRACTION, Better.HIGHER, Bounds.ANY, "accuracy.top1", "accuracy.top5"),
     parameters=AccuracyParameters,
     run=run,
 )

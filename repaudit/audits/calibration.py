@@ -10,11 +10,11 @@ from pydantic import Field
 
 from repaudit.audits import Audit
 from repaudit.audits._calibration_figures import feature_scaling, fit, null_band, reliability
-from repaudit.audits._recalibrated import HELD_OUT_KEYS, partitions_of, recalibrated
+from repaudit.audits._recalibrated import HELD_OUT, partitions_of, recalibrated
 from repaudit.audits._recalibration import Recalibration, Unavailable, recalibrate, split
 from repaudit.audits._resampled import Resampled, mean, resample, unresampled
 from repaudit.case import Case, Parameters
-from repaudit.finding import NOT_SAMPLED, Better, Finding, Measurement, Notice, Skipped, Unit
+from repaudit.finding import NOT_SAMPLED, Better, Bounds, Finding, Measurement, Notice, Skipped, Unit, key_specs
 from repaudit.metrics.binning import BINS, equal_mass, equal_width
 from repaudit.metrics.calibration import classwise_error, expected_error, maximum_error, over_part, under_part
 from repaudit.metrics.resampling import null_errors
@@ -180,20 +180,24 @@ audit = Audit(
     question="Does its confidence mean what it says?",
     version=1,
     needs=frozenset(),
-    keys=(
-        "calibration.ece",
-        "calibration.signed_gap",
-        "calibration.ece_over",
-        "calibration.ece_under",
-        "calibration.ece_equal_mass",
-        "calibration.ece_classwise",
-        "calibration.l2_debiased",
-        "calibration.smooth_ece",
-        "calibration.mce",
-        "calibration.nll",
-        "calibration.brier",
-        "calibration.null_ece",
-        *HELD_OUT_KEYS,
+    declared=(
+        *key_specs(
+            Unit.FRACTION,
+            Better.LOWER,
+            Bounds.RESAMPLED,
+            "calibration.ece",
+            "calibration.ece_over",
+            "calibration.ece_under",
+            "calibration.ece_equal_mass",
+            "calibration.l2_debiased",
+            "calibration.mce",
+        ),
+        *key_specs(Unit.FRACTION, Better.NEITHER, Bounds.ANY, "calibration.signed_gap"),
+        *key_specs(Unit.FRACTION, Better.LOWER, Bounds.NONE, "calibration.ece_classwise", "calibration.smooth_ece"),
+        *key_specs(Unit.NATS, Better.LOWER, Bounds.ANY, "calibration.nll"),
+        *key_specs(Unit.RATIO, Better.LOWER, Bounds.ANY, "calibration.brier"),
+        *key_specs(Unit.FRACTION, Better.NEITHER, Bounds.NONE, "calibration.null_ece"),
+        *HELD_OUT,
     ),
     parameters=CalibrationParameters,
     run=run,

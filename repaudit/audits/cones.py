@@ -10,7 +10,7 @@ from repaudit.audits import Audit
 from repaudit.audits._geometry_measure import NO_CORRECT, mean_of
 from repaudit.case import Case, Parameters
 from repaudit.classifier import Capability
-from repaudit.finding import Better, Column, Figure, Finding, Measurement, Skipped, Unit
+from repaudit.finding import Better, Bounds, Column, Figure, Finding, Measurement, Skipped, Unit, key_specs
 from repaudit.metrics.bias import is_bias_free
 from repaudit.metrics.cones import STEPS, ErrorSteps, first_error_steps, ray_limits
 from repaudit.metrics.intervals import wilson
@@ -82,7 +82,10 @@ audit = Audit(
     question="Does a feature keep its label while it shrinks to the origin?",
     version=1,
     needs=frozenset({Capability.LINEAR_HEAD}),
-    keys=KEYS,
+    declared=(
+        *key_specs(Unit.STEPS, Better.NEITHER, Bounds.ANY, KEYS[0]),
+        *key_specs(Unit.FRACTION, Better.NEITHER, Bounds.ANY, KEYS[1]),
+    ),
     parameters=ConesParameters,
     run=run,
 )

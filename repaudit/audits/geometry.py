@@ -9,12 +9,23 @@ import numpy as np
 from repaudit.audits import Audit
 from repaudit.audits._geometry_alignment import CENTERS, LEAVE_ONE_OUT, align, alignment_figures, alignment_findings
 from repaudit.audits._geometry_centers import GeometryParameters, find_centers
-from repaudit.audits._geometry_collapse import KEYS as COLLAPSE_KEYS
+from repaudit.audits._geometry_collapse import DECLARED as COLLAPSE
 from repaudit.audits._geometry_collapse import collapse_findings
 from repaudit.audits._geometry_measure import NO_CORRECT, Split, mean_of, split_of
 from repaudit.case import Case
 from repaudit.classifier import Capability
-from repaudit.finding import NOT_SAMPLED, Better, Column, Figure, Finding, Measurement, Skipped, Unit
+from repaudit.finding import (
+    NOT_SAMPLED,
+    Better,
+    Bounds,
+    Column,
+    Figure,
+    Finding,
+    Measurement,
+    Skipped,
+    Unit,
+    key_specs,
+)
 from repaudit.metrics.bias import BiasDependence, bias_dependence, is_bias_free
 from repaudit.metrics.row_space import contrast_basis, row_space_share
 
@@ -132,29 +143,30 @@ def _row_space(split: Split) -> Iterator[Finding]:
     )
 
 
+_VARIANTS = {**dict.fromkeys(CENTERS, ("", "_predicted", "_correct")), LEAVE_ONE_OUT: ("", "_correct")}
+_CORRELATIONS = tuple(
+    f"geometry.{kind}.{name}{variant}"
+    for kind in ("pearson", "spearman")
+    for name, variants in _VARIANTS.items()
+    for variant in variants
+)
+
 audit = Audit(
     question="How do features lie, and where are the class centres?",
     version=1,
     needs=frozenset({Capability.FEATURES, Capability.LINEAR_HEAD}),
-    keys=(
-        "geometry.rms",
-        "geometry.weight_norm",
-        "geometry.bias_abs",
-        "geometry.bias_dependence",
-        "geometry.row_space_share",
-        *(f"geometry.cosine.{name}" for name in (*CENTERS, LEAVE_ONE_OUT)),
-        *(
-            f"geometry.{kind}.{name}{variant}"
-            for kind in ("pearson", "spearman")
-            for name in CENTERS
-            for variant in ("", "_predicted", "_correct")
+    declared=(
+        *key_specs(Unit.SCALE, Better.NEITHER, Bounds.ANY, "geometry.rms"),
+        *key_specs(Unit.SCALE, Better.NEITHER, Bounds.NONE, "geometry.weight_norm", "geometry.bias_abs"),
+        *key_specs(Unit.FRACTION, Better.NEITHER, Bounds.ANY, "geometry.bias_dependence", "geometry.row_space_share"),
+        *key_specs(
+            Unit.COSINE,
+            Better.NEITHER,
+            Bounds.ANY,
+            *(f"geometry.cosine.{name}" for name in (*CENTERS, LEAVE_ONE_OUT)),
         ),
-        *(
-            f"geometry.{kind}.{LEAVE_ONE_OUT}{variant}"
-            for kind in ("pearson", "spearman")
-            for variant in ("", "_correct")
-        ),
-        *COLLAPSE_KEYS,
+        *key_specs(Unit.CORRELATION, Better.NEITHER, Bounds.ANY, *_CORRELATIONS),
+        *COLLAPSE,
     ),
     parameters=GeometryParameters,
     run=run,

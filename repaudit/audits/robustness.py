@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field as Parameter
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema, field_validator
 
-from repaudit.attacks import Setting, resolve
+from repaudit.attacks import Setting, presets, resolve
 from repaudit.attacks.checks import preflight
 from repaudit.attacks.harness import evaluate
 from repaudit.attacks.pool import Subjects
-from repaudit.audits import Audit
+from repaudit.audits import Audit, Offer
 from repaudit.audits._robustness_features import minimum_loss_cosines, perturbation_findings, trend_findings
 from repaudit.audits._robustness_verdicts import Field, shares, tally, union, verdict_findings
 from repaudit.case import Case, Parameters
 from repaudit.classifier import Capability
 from repaudit.errors import InvalidProfile
-from repaudit.finding import Finding, Skipped
+from repaudit.finding import Better, Bounds, Finding, KeySpec, Skipped, Unit, key_specs
 from repaudit.images import stratified
 
 if TYPE_CHECKING:
@@ -139,11 +140,50 @@ def _skipped(key: str, reason: str) -> Iterator[Skipped]:
         yield Skipped(key=f"robustness.{key}.{name}", reason=reason)
 
 
+def _specs(key: str) -> tuple[KeySpec, ...]:
+    """What is yielded of one attack, or of `worst`."""
+    rms, *correlations = (f"robustness.{key}.{name}" for name in RELATIONS)
+    shares = (
+        *key_specs(Unit.FRACTION, Better.LOWER, Bounds.ANY, f"robustness.{key}.asr", f"robustness.{key}.error_share"),
+        *key_specs(Unit.FRACTION, Better.HIGHER, Bounds.ANY, f"robustness.{key}.robust_accuracy"),
+    )
+    if key == WORST:
+        return shares
+    return (
+        *shares,
+        *key_specs(Unit.SCALE, Better.NEITHER, Bounds.ANY, rms),
+        *key_specs(Unit.CORRELATION, Better.NEITHER, Bounds.ANY, *correlations),
+    )
+
+
+def _offer(parameters: RobustnessParameters) -> Offer:
+    """The keys of the attacks that are asked for; every other preset by the list that would hold it too."""
+    asked = [setting.key for setting in parameters.attacks]
+    others = [preset for preset in presets() if preset not in asked]
+    written = ", ".join(_as_written(setting) for setting in parameters.attacks)
+    return Offer(
+        declared=tuple(spec for key in (*asked, WORST) for spec in _specs(key)),
+        elsewhere={
+            spec.pattern: f"--set 'robustness.attacks=[{written}, {preset}]'"
+            for preset in others
+            for spec in _specs(preset)
+        },
+    )
+
+
+def _as_written(setting: Setting) -> str:
+    """A preset's name, or the mapping that says the same."""
+    if setting.key in presets() and resolve(setting.key) == setting:
+        return setting.key
+    return json.dumps(setting.as_dict())
+
+
 audit = Audit(
     question="How often does a small change made on purpose change its answer?",
     version=1,
     needs=frozenset(),
-    keys=tuple(f"robustness.*.{name}" for name in (*SHARES, *RELATIONS)),
+    declared=_specs("*"),
     parameters=RobustnessParameters,
     run=run,
+    offer=_offer,
 )

@@ -8,7 +8,7 @@ import numpy as np
 
 from repaudit.audits import Audit
 from repaudit.case import Case, Parameters
-from repaudit.finding import NOT_RESAMPLED, Better, Figure, Finding, Measurement, Unit
+from repaudit.finding import NOT_RESAMPLED, Better, Bounds, Figure, Finding, Measurement, Unit, key_specs
 from repaudit.metrics.selective import risk_coverage
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ audit = Audit(
     question="How often is it wrong on the images it is sure of?",
     version=1,
     needs=frozenset(),
-    keys=("selective.aurc",),
+    declared=key_specs(Unit.FRACTION, Better.LOWER, Bounds.NONE, "selective.aurc"),
     parameters=SelectiveParameters,
     run=run,
 )

@@ -20,9 +20,9 @@ def doctor(
     from repaudit.doctor import diagnose
 
     if clear_cache:
-        freed = cache.size()
-        cache.clear()
-        typer.echo(f"cleared {cache.folder()} ({freed / 1e6:.1f} MB)")
+        freed = cache.clear()
+        done = f"cleared {freed / 1e6:.1f} MB of" if freed else "nothing to clear in"
+        typer.echo(f"{done} {cache.folder()}")
         return
     found = diagnose()
     if as_json:
@@ -31,7 +31,9 @@ def doctor(
     typer.echo(found.line)
     typer.echo(f"packages  {', '.join(f'{name} {number}' for name, number in found.packages.items())}")
     typer.echo(f"devices   {', '.join(found.devices)}")
-    writable = "" if found.cache_writable else ", not writable: nothing will be kept"
-    typer.echo(f"cache     {found.cache_folder} ({found.cache_bytes / 1e6:.1f} MB{writable})")
+    state = f"{found.cache_bytes / 1e6:.1f} MB"
+    if found.cache_obstacle is not None:
+        state = f"cannot be written, so nothing will be kept: {found.cache_obstacle}"
+    typer.echo(f"cache     {found.cache_folder} ({state})")
     typer.echo(f"data      {', '.join(found.data)}")
     typer.echo("network   only for timm/torchvision names whose weights are not here yet; never with --offline")

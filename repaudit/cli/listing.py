@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from repaudit.catalogue import Entry, Page
 
 
 def listing(
@@ -13,15 +18,24 @@ def listing(
         str | None,
         typer.Argument(metavar="[audits|attacks|metrics|models|data|profiles]", help="What to list; all without it."),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="Only this one: an audit with its parameters, an attack with its options."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """What exists: audits, attacks, metrics, model sources, data layouts, profiles."""
-    from repaudit.catalogue import Kind, entries
+    from repaudit.catalogue import Kind, entries, page
     from repaudit.errors import UsageError, nearest
 
     if kind is not None and kind not in list(Kind):
         near = nearest(kind, list(Kind), 1) or [Kind.AUDITS.value]
         raise UsageError(f"there is nothing called `{kind}` to list", remedy=f"repaudit list {near[0]}")
+    if kind is not None and name is not None:
+        _print_page(page(Kind(kind), name), as_json=as_json)
+        return
     kinds = [Kind(kind)] if kind else list(Kind)
     if as_json:
         found = {kind.value: {entry.name: entry.summary for entry in entries(kind)} for kind in kinds}
@@ -32,7 +46,24 @@ def listing(
             typer.echo()
         if len(kinds) > 1:
             typer.echo(each.value)
-        rows = entries(each)
-        width = max(len(row.name) for row in rows)
-        for row in rows:
-            typer.echo(f"  {row.name:<{width}}  {row.summary}")
+        _print_rows(entries(each))
+
+
+def _print_page(shown: Page, *, as_json: bool) -> None:
+    sections = {heading: {row.name: row.summary for row in rows} for heading, rows in shown.sections.items()}
+    if as_json:
+        typer.echo(json.dumps({"name": shown.entry.name, "summary": shown.entry.summary, **sections}, indent=2))
+        return
+    typer.echo(f"{shown.entry.name}: {shown.entry.summary}")
+    for heading, rows in shown.sections.items():
+        typer.echo(f"\n{heading}")
+        if rows:
+            _print_rows(rows)
+        else:
+            typer.echo("  none")
+
+
+def _print_rows(rows: Sequence[Entry]) -> None:
+    width = max(len(row.name) for row in rows)
+    for row in rows:
+        typer.echo(f"  {row.name:<{width}}  {row.summary}")

@@ -13,7 +13,8 @@ from repaudit.errors import UsageError
 
 def report(
     path: Annotated[
-        Path | None, typer.Argument(metavar="REPORT", help="A report.json written by scan.", show_default=False)
+        Path | None,
+        typer.Argument(metavar="REPORT", help="A report.json written by scan, or its folder.", show_default=False),
     ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of reports instead.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Every metric.")] = False,
@@ -28,4 +29,4 @@ def report(
         return
     if path is None:
         raise UsageError("which report?", remedy="repaudit report out/report.json   (or: repaudit report --schema)")
-    print_report(read(path), console_for(), verbose=verbose)
+    print_report(read(path / "report.json" if path.is_dir() else path), console_for(), verbose=verbose)

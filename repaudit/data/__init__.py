@@ -7,6 +7,7 @@ layout: `name[:argument]`, or a folder or file that one layout alone recognises.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from repaudit.classifier import Classifier
     from repaudit.images import ImageSet
 
-__all__ = ["DataRequest", "Layout", "load", "load_data", "names", "open_images"]
+WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors", ".tar", ".th", ".ckpt", ".bin", ".onnx", ".pt2", ".h5")
+
+__all__ = ["DataRequest", "Layout", "check_reference", "load", "load_data", "names", "open_images"]
 
 
 def names() -> list[str]:
@@ -60,7 +63,7 @@ def open_images(request: DataRequest) -> ImageSet:
             f"the model takes {request.preprocess.channels} channels; pictures have 1 (grey) or 3 (colour)",
             remedy="--preprocess FILE.yaml with one or three values in `mean` and `std`",
         )
-    name, argument = _resolve(request.ref)
+    name, argument = check_reference(request.ref)
     images = load(name).open(argument, request)
     given = "" if request.ref.partition(":")[0] == name else f" ({name})"
     request.progress.note(
@@ -108,6 +111,29 @@ def load_data(
     )
 
 
+def check_reference(ref: str) -> tuple[str, str | None]:
+    """Which layout a reference means, and what follows the colon: cheap, and good to know before a model is loaded.
+
+    Raises:
+        InvalidData: it means nothing, or a folder or file that is not there.
+    """
+    from repaudit.data._folders import require_existing
+
+    name, argument = _resolve(ref)
+    layout = load(name)
+    variable = layout.variable
+    if argument is None and variable is not None and not os.environ.get(variable):
+        raise InvalidData(
+            f"`{name}` does not know where its images lie",
+            detail=f"no folder follows it, and {variable} is not set",
+            remedy=f"--data {name}:DIR, or {variable}=DIR",
+        )
+    given = argument or (os.environ.get(variable) if variable is not None else None)
+    if given and given not in layout.named:
+        require_existing(Path(given).expanduser(), name)
+    return name, argument
+
+
 def _resolve(ref: str) -> tuple[str, str | None]:
     """The layout's name and what follows the colon; a layout's own name wins over a folder called the same."""
     name, colon, argument = ref.partition(":")
@@ -140,9 +166,22 @@ def _recognised(path: Path) -> str:
             f"{path} can be read in {len(fitting)} ways: {', '.join(fitting)}",
             remedy="or ".join(f"--data {name}:{path} " for name in fitting).strip(),
         )
+    if path.is_file():
+        raise _unknown_file(path)
     raise InvalidData(
         f"the layout of {path} is not recognised",
         detail="a folder is known by class folders that hold images, val/<wnid> folders, ILSVRC2012_val_* files or "
         "CIFAR's python batches; a file by .csv or .npz",
         remedy=f"--data imagefolder:{path} or another of: {', '.join(names())}",
+    )
+
+
+def _unknown_file(path: Path) -> InvalidData:
+    weights = path.suffix.lower() in WEIGHTS_SUFFIXES
+    return InvalidData(
+        f"{path} is no set of images" + (": by its name it holds a model's weights" if weights else ""),
+        detail="files of images are known by .csv (lines of path,label) and .npz (arrays `images` and `labels`)",
+        remedy=f"repaudit scan {path} --arch NAME --data REF"
+        if weights
+        else f"--data csv:{path}, if it lists path,label",
     )

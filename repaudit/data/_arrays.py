@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from repaudit.data._contract import DataRequest
+    from repaudit.finding import Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,8 @@ class ArrayListing:
     """(n,) int64 in the model's class order."""
     label_source: str
     class_names: tuple[str, ...] | None
+    notices: tuple[Notice, ...] = ()
+    """What must be known of the labels."""
 
 
 class ArrayImages(ImageSet):
@@ -46,6 +49,7 @@ class ArrayImages(ImageSet):
         self.class_names = listing.class_names
         self.subset = subset(len(rows), len(listing.ids), request)
         self.bad_images = ()
+        self.notices = listing.notices
         self.ids = tuple(listing.ids[row] for row in rows)
         self.labels = listing.labels[rows].astype(np.int64)
         self._images = listing.images if whole else listing.images[rows]

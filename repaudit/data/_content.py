@@ -189,8 +189,11 @@ def _memory(progress: Progress) -> Iterator[_Memory]:
 
 
 def _stamp(path: Path) -> Stamp | None:
+    """None for what is not remembered: a file that is gone, or a path that the database cannot hold."""
+    name = str(path.absolute())
     try:
+        name.encode()
         status = path.stat()
-    except OSError:
+    except (OSError, UnicodeEncodeError):
         return None
-    return Stamp(str(path.absolute()), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return Stamp(name, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -46,3 +46,7 @@ class Layout:
     """Whether an existing folder or file lies in this way and in no other; must be quick."""
     open: Callable[[str | None, DataRequest], ImageSet]
     """Opens what follows the colon of a reference (None without one)."""
+    named: frozenset[str] = frozenset()
+    """What may follow the colon without being a path."""
+    variable: str | None = None
+    """The environment variable that holds the path where none follows, where there is one."""

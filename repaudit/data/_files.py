@@ -15,18 +15,20 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from repaudit.data._content import FORMATS, Content, decoding_warnings, examine_files, set_decoding_warnings
+from repaudit.data._faults import bad_images, clipped, left_out, with_odd_names
 from repaudit.data._prepare import prepare
 from repaudit.data._select import choose, fingerprint, refuse_doubles, subset
 from repaudit.errors import InvalidData, UnfinishedError
-from repaudit.images import BadImage, Batch, ImageSet
+from repaudit.images import Batch, ImageSet
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from repaudit.data._contract import DataRequest
+    from repaudit.finding import Notice
+    from repaudit.images import BadImage
     from repaudit.preprocessing import Preprocess
 
-SHOWN = 5
 PREFETCH = 2
 """Batches that each worker keeps ready."""
 SHARED_MEMORY = Path("/dev/shm")
@@ -44,6 +46,8 @@ class FileListing:
     """(n,) int64 in the model's class order."""
     label_source: str
     class_names: tuple[str, ...] | None
+    notices: tuple[Notice, ...] = ()
+    """What must be known of the labels."""
 
 
 class FileImages(ImageSet):
@@ -58,6 +62,7 @@ class FileImages(ImageSet):
         contents: Sequence[Content],
         subset: str,
         bad_images: tuple[BadImage, ...],
+        notices: tuple[Notice, ...],
     ) -> None:
         self.ref = request.ref
         self.layout = listing.layout
@@ -65,6 +70,7 @@ class FileImages(ImageSet):
         self.class_names = listing.class_names
         self.subset = subset
         self.bad_images = bad_images
+        self.notices = notices
         self.ids = tuple(listing.ids[row] for row in rows)
         self.labels = listing.labels[rows].astype(np.int64)
         self.fingerprint = fingerprint(self.ids, self.labels, [content.sha256 for content in contents])
@@ -97,22 +103,19 @@ def open_files(listing: FileListing, request: DataRequest) -> FileImages:
     """Chooses files, checks every chosen one, and makes the image set.
 
     Raises:
-        InvalidData: no image at all; ids that come twice; files that cannot be decoded (named) without
+        InvalidData: no image at all; ids that come twice; files that cannot be used (named) without
             `skip_bad_images`; images of several sizes for a model that says no size.
     """
-    _refuse_odd_names(listing.ids)
     refuse_doubles(listing.ids, request.ref)
     chosen = choose(listing.labels, request)
+    names = [listing.ids[row] for row in chosen]
     paths = [listing.paths[row] for row in chosen]
-    contents = examine_files(paths, workers=request.workers, progress=request.progress)
-    bad = tuple(
-        BadImage(listing.ids[row], content.fault)
-        for row, content in zip(chosen, contents, strict=True)
-        if content.fault is not None
-    )
-    _judge_bad(bad, len(chosen), request)
+    contents = with_odd_names(names, examine_files(paths, workers=request.workers, progress=request.progress))
+    bad = bad_images(names, contents)
+    told = left_out(bad, len(chosen), request)
     sound = [content.fault is None for content in contents]
     contents = [content for content in contents if content.fault is None]
+    told += clipped(contents)
     images = FileImages(
         listing,
         request,
@@ -120,40 +123,12 @@ def open_files(listing: FileListing, request: DataRequest) -> FileImages:
         contents=contents,
         subset=subset(len(chosen), len(listing.ids), request),
         bad_images=bad,
+        notices=(*listing.notices, *told),
     )
     _require_one_size(images.ids, contents, request)
-    _mention_clipping(contents, request)
+    for notice in told:
+        request.progress.note(f"warning: {notice.message}")
     return images
-
-
-def _refuse_odd_names(ids: Sequence[str]) -> None:
-    for name in ids:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise InvalidData(
-                f"the file name {name!r} is not UTF-8", remedy="rename it: reports and joins need its name"
-            ) from None
-
-
-def _judge_bad(bad: tuple[BadImage, ...], total: int, request: DataRequest) -> None:
-    if not bad:
-        return
-    named = "\n".join(f"{image.id}: {image.reason}" for image in bad[:SHOWN])
-    more = f"\n… and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-    if len(bad) == total:
-        raise InvalidData(
-            f"none of the {total} files of {request.ref} is an image that can be decoded",
-            detail=named + more,
-            remedy="--data with a folder of image files, or new copies of these",
-        )
-    if not request.skip_bad_images:
-        raise InvalidData(
-            f"{len(bad)} of {total} files of {request.ref} cannot be decoded",
-            detail=named + more,
-            remedy="--skip-bad-images, which leaves them out and lists them in the report",
-        )
-    request.progress.note(f"warning: {len(bad)} of {total} files are left out, such as {bad[0].id}: {bad[0].reason}")
 
 
 def _require_one_size(ids: Sequence[str], contents: Sequence[Content], request: DataRequest) -> None:
@@ -167,14 +142,6 @@ def _require_one_size(ids: Sequence[str], contents: Sequence[Content], request: 
                 detail=f"{ids[0]} is {first.width}×{first.height}, {name} is {content.width}×{content.height}",
                 remedy="--preprocess FILE.yaml with `size`, and `resize` where the network was trained with a crop",
             )
-
-
-def _mention_clipping(contents: Sequence[Content], request: DataRequest) -> None:
-    deep = sum(content.mode.startswith(("I", "F")) for content in contents)
-    if deep:
-        request.progress.note(
-            f"warning: {deep} images have more than 8 bits per pixel; values above 255 are clipped, as torchvision does"
-        )
 
 
 class _Decoder(Dataset[torch.Tensor | str]):

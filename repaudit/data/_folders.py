@@ -25,7 +25,7 @@ def require_folder(path: Path, reference: str) -> Path:
     Raises:
         InvalidData: it is absent (the nearest existing parent is named), no folder, or closed to us.
     """
-    _require_existing(path, reference)
+    require_existing(path, reference)
     if not path.is_dir():
         raise InvalidData(f"{path} is a file, not a folder", remedy=f"--data {reference}:{path.parent}")
     try:
@@ -41,7 +41,7 @@ def require_file(path: Path, reference: str) -> Path:
     Raises:
         InvalidData: it is absent (the nearest existing parent is named), a folder, or closed to us.
     """
-    _require_existing(path, reference)
+    require_existing(path, reference)
     if not path.is_file():
         raise InvalidData(f"{path} is a folder, not a file", remedy=f"--data {reference}:{path}/FILE")
     try:
@@ -113,7 +113,12 @@ def _refuse(error: OSError) -> None:
     raise InvalidData(f"{error.filename} may not be read", detail=str(error), remedy=f"chmod u+rx {error.filename}")
 
 
-def _require_existing(path: Path, reference: str) -> None:
+def require_existing(path: Path, reference: str) -> None:
+    """Refuses a path that is not there, and says how far it leads.
+
+    Raises:
+        InvalidData: it does not exist, or may not be looked at.
+    """
     try:
         if path.exists():
             return

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repaudit.data._wordnet import IMAGENET_CLASSES, imagenet_wnids, index_by_name, short_names
-from repaudit.errors import InvalidData
+from repaudit.errors import InvalidData, printable
+from repaudit.finding import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -36,6 +37,8 @@ class LabelMap:
     """How they were obtained, such as `wnid folders`."""
     class_names: tuple[str, ...] | None
     """Names to read, in the model's class order."""
+    notices: tuple[Notice, ...] = ()
+    """What nothing confirms."""
 
 
 def map_names(names: Collection[str], request: DataRequest, root: Path, kind: str) -> LabelMap:
@@ -82,12 +85,14 @@ def check_range(labels: np.ndarray, classes_count: int, where: str) -> None:
     """
     outside = labels[(labels < 0) | (labels >= classes_count)]
     if len(outside):
-        seen = ", ".join(str(label) for label in np.unique(outside)[:SHOWN])
+        wrong = np.unique(outside)
+        seen = ", ".join(str(label) for label in wrong[:SHOWN]) + (", …" if len(wrong) > SHOWN else "")
         detail = f"{len(outside)} of {len(labels)} labels lie outside 0..{classes_count - 1}: {seen}"
         if labels.min() == 1 and labels.max() == classes_count:
             detail += f"\nthey run from 1 to {classes_count}: subtract 1"
+        span = f"go up to {labels.max()}" if labels.min() >= 0 else f"run from {labels.min()} to {labels.max()}"
         raise InvalidData(
-            f"labels of {where} go up to {labels.max()}, the model has {classes_count} classes",
+            f"labels of {where} {span}, the model has {classes_count} classes",
             detail=detail,
             remedy="labels 0.. in the model's class order, or a model with these classes",
         )
@@ -180,20 +185,24 @@ def _by_position(names: Collection[str], request: DataRequest, kind: str, root: 
     ordered = sorted(names)
     count, classes = len(ordered), request.classes_count
     if count != classes:
-        problem = "more than" if count > classes else "fewer than"
+        many = count > classes
         raise InvalidData(
             f"{count} {kind}s under {root} cannot be mapped to the model's {classes} classes",
-            detail=f"they are {_some(ordered)}: neither class ids of the model nor integers, and {problem} its classes",
-            remedy=f'{root / MAP_FILES[0]} with {{"{ordered[0]}": INDEX, …}} in the model\'s class order',
+            detail=f"they are {_some(ordered)}: neither class ids of the model nor integers, and "
+            f"{'more' if many else 'fewer'} than its classes",
+            remedy=(f"a model with these {count} classes, or " if many else "")
+            + f'{root / MAP_FILES[0]} with {{"{ordered[0]}": INDEX, …}} in the model\'s class order'
+            + (f", several {kind}s to one index" if many else ""),
         )
-    request.progress.note(
-        f"warning: {count} {kind}s are taken as classes 0..{count - 1} in the order of their sorted names; nothing "
-        f"confirms it. {root / MAP_FILES[0]} would"
+    unconfirmed = (
+        f"{count} {kind}s are taken as classes 0..{count - 1} in the order of their sorted names; nothing confirms it"
     )
+    request.progress.note(f"warning: {unconfirmed}. {root / MAP_FILES[0]} would")
     return LabelMap(
         indices={name: index for index, name in enumerate(ordered)},
         source=f"positional order of {kind}s (unconfirmed)",
         class_names=tuple(ordered),
+        notices=(Notice(code="labels-by-position", message=f"{unconfirmed}, as {MAP_FILES[0]} beside them would"),),
     )
 
 
@@ -202,7 +211,8 @@ def _unknown_wnids(names: Collection[str], order: tuple[str, ...], kind: str, ro
     return InvalidData(
         f"{len(unknown)} of {len(names)} wnid {kind}s are no class of the model: {_some(unknown)}",
         detail=f"the model knows {len(order)} classes, such as {order[0]}",
-        remedy=f"move them out of {root}, or name all others in {MAP_FILES[0]}",
+        remedy=("" if len(unknown) == len(names) else f"move them out of {root}, or ")
+        + f'{root / MAP_FILES[0]} with a line "{unknown[0]}": INDEX for every {kind}',
     )
 
 
@@ -222,5 +232,5 @@ def _all_wnids(names: Collection[str]) -> bool:
 
 
 def _some(names: Collection[str]) -> str:
-    shown = ", ".join(f"`{name}`" for name in sorted(names)[:SHOWN])
+    shown = ", ".join(f"`{printable(name)}`" for name in sorted(names)[:SHOWN])
     return shown if len(names) <= SHOWN else f"{shown}, …"

@@ -46,6 +46,7 @@ def _open(argument: str | None, request: DataRequest) -> FileImages:
             labels=np.array([labels.indices[name] for name in names], dtype=np.int64),
             label_source=f"{labels.source} of {manifest.name}",
             class_names=labels.class_names,
+            notices=labels.notices,
         ),
         request,
     )

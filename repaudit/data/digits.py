@@ -47,4 +47,5 @@ layout = Layout(
     summary="digits — 900 handwritten digits, 8×8 grey, embedded (UCI, CC BY 4.0); digits:train for the other 897",
     recognises=lambda _: False,
     open=_open,
+    named=frozenset({"train", "test"}),
 )

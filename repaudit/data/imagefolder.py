@@ -57,6 +57,7 @@ def open_imagefolder(root: Path, request: DataRequest, layout: str) -> FileImage
             labels=np.array([label for _, label in found], dtype=np.int64),
             label_source=labels.source,
             class_names=labels.class_names,
+            notices=labels.notices,
         ),
         request,
     )

@@ -45,6 +45,7 @@ def _open(argument: str | None, request: DataRequest) -> FileImages:
             labels=np.array([labels.indices[wnid] for wnid in wnids], dtype=np.int64),
             label_source=given.path.name,
             class_names=labels.class_names,
+            notices=labels.notices,
         ),
         request,
     )

@@ -21,14 +21,7 @@ SPLITS = ("val", "validation", "valid", "eval")
 
 
 def _open(argument: str | None, request: DataRequest) -> FileImages:
-    given = argument or os.environ.get(VARIABLE)
-    if not given:
-        raise InvalidData(
-            "`imagenet-val` does not know where ImageNet lies",
-            detail=f"no folder follows it, and {VARIABLE} is not set",
-            remedy=f"--data imagenet-val:DIR, or {VARIABLE}=DIR, where DIR or DIR/val holds folders such as n01440764",
-        )
-    top = require_folder(Path(given).expanduser(), "imagenet-val")
+    top = require_folder(Path(argument or os.environ[VARIABLE]).expanduser(), "imagenet-val")
     return open_imagefolder(_root(top), request, "imagenet-val")
 
 
@@ -77,4 +70,5 @@ layout = Layout(
     summary="imagenet-val[:DIR] — wnid folders in DIR or DIR/val; without DIR in $IMAGENET_DIR",
     recognises=_recognises,
     open=_open,
+    variable=VARIABLE,
 )

@@ -17,6 +17,7 @@ from repaudit.errors import InvalidData
 
 if TYPE_CHECKING:
     from repaudit.data import DataRequest
+    from repaudit.finding import Notice
 
 EXAMPLE = "numpy.savez(FILE, images=uint8 array (n, h, w, 3), labels=int64 array (n,))"
 
@@ -26,6 +27,7 @@ class _Labels:
     indices: np.ndarray
     source: str
     class_names: tuple[str, ...] | None
+    notices: tuple[Notice, ...] = ()
 
 
 def _open(argument: str | None, request: DataRequest) -> ArrayImages:
@@ -35,12 +37,7 @@ def _open(argument: str | None, request: DataRequest) -> ArrayImages:
     arrays = _read(path)
     images = _images(arrays["images"], path)
     raw = arrays["labels"]
-    if raw.shape != (len(images),):
-        shape = " × ".join(map(str, raw.shape)) or "a single number"
-        raise InvalidData(
-            f"`labels` of {path} is {shape} for {len(images)} images; one class index per image is wanted",
-            remedy="labels.argmax(1) for one-hot labels",
-        )
+    _refuse_other_shape(raw, len(images), path)
     labels = _labels(raw, request, path)
     return open_arrays(
         ArrayListing(
@@ -50,14 +47,28 @@ def _open(argument: str | None, request: DataRequest) -> ArrayImages:
             labels=labels.indices,
             label_source=labels.source,
             class_names=labels.class_names,
+            notices=labels.notices,
         ),
         request,
+    )
+
+
+def _refuse_other_shape(raw: np.ndarray, count: int, path: Path) -> None:
+    if raw.shape == (count,):
+        return
+    one_hot = raw.ndim == 2 and len(raw) == count
+    shape = " × ".join(map(str, raw.shape)) or "a single number"
+    raise InvalidData(
+        f"`labels` of {path} is {shape} for {count} images; one class index per image is wanted",
+        remedy="labels.argmax(1) for one-hot labels" if one_hot else f"labels of shape ({count},), in images' order",
     )
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as stream:
+            _refuse_no_archive(stream.read(8), path)
+            stream.seek(0)
             file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise InvalidData(f"{path} holds one array, not an npz archive", remedy=EXAMPLE)
@@ -73,6 +84,15 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         raise InvalidData(f"{path} cannot be read", detail=str(error), remedy=EXAMPLE) from None
 
 
+def _refuse_no_archive(head: bytes, path: Path) -> None:
+    """Numpy takes whatever it does not know for a pickle, which would be the wrong thing to tell."""
+    if not head:
+        raise InvalidData(f"{path} is empty", remedy=EXAMPLE)
+    if not head.startswith((b"PK", b"\x93NUMPY")):
+        seen = head.decode("ascii", "backslashreplace")
+        raise InvalidData(f"{path} is no npz archive: it begins with `{seen}`", remedy=EXAMPLE)
+
+
 def _images(images: np.ndarray, path: Path) -> np.ndarray:
     """(n, h, w, c) uint8 or float32 in [0, 1]."""
     images = _channels_last(images, path)
@@ -83,15 +103,25 @@ def _images(images: np.ndarray, path: Path) -> np.ndarray:
             f"`images` of {path} is {images.dtype}; uint8 in 0..255 or floats in [0, 1] are wanted",
             remedy="images.astype(numpy.uint8), if the values lie in 0..255",
         )
-    with np.errstate(invalid="ignore"):
-        inside = bool((images >= 0).all() and (images <= 1).all())
-    if not inside:
+    _refuse_non_finite(images, path)
+    if not bool((images >= 0).all() and (images <= 1).all()):
         raise InvalidData(
             f"`images` of {path} holds floats outside [0, 1]: {images.min():.4g} to {images.max():.4g}",
             detail="normalisation belongs to the model's preprocessing, not into the file",
             remedy="images / 255, or undo the normalisation",
         )
     return images.astype(np.float32, copy=False)
+
+
+def _refuse_non_finite(images: np.ndarray, path: Path) -> None:
+    bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
+    if len(bad):
+        raise InvalidData(
+            f"`images` of {path} holds NaN or infinity in {len(bad)} of {len(images)} images",
+            detail=f"the first is row {bad[0]}",
+            remedy="keep = numpy.isfinite(images).reshape(len(images), -1).all(1); "
+            "numpy.savez(FILE, images=images[keep], labels=labels[keep])",
+        )
 
 
 def _channels_last(images: np.ndarray, path: Path) -> np.ndarray:
@@ -111,7 +141,7 @@ def _labels(raw: np.ndarray, request: DataRequest, path: Path) -> _Labels:
     if raw.dtype.kind == "U":
         mapped = map_names(sorted(set(raw.tolist())), request, path.parent, "label")
         indices = np.array([mapped.indices[name] for name in raw.tolist()], dtype=np.int64)
-        return _Labels(indices, mapped.source, mapped.class_names)
+        return _Labels(indices, mapped.source, mapped.class_names, mapped.notices)
     if raw.dtype.kind not in "iu":
         raise InvalidData(f"`labels` of {path} is {raw.dtype}; integers are wanted", remedy="labels.astype(int)")
     check_range(raw, request.classes_count, str(path))

@@ -223,7 +223,12 @@ def _lines(text: str, label: str) -> dict[Place, int]:
             for key, value in node.value:
                 line = key.start_mark.line + 1
                 if (*place, key.value) in lines:
-                    raise InvalidProfile(f"{label}:{line}: the key `{key.value}` appears twice")
+                    first = lines[*place, key.value]
+                    raise InvalidProfile(
+                        f"{label}:{line}: the key `{key.value}` appears twice",
+                        detail=f"the first time on line {first}",
+                        remedy=f"one `{key.value}:` that says it all, and the other deleted",
+                    )
                 lines[*place, key.value] = line
                 visit(value, (*place, key.value))
 

@@ -13,12 +13,15 @@ from pydantic import JsonValue
 from repaudit import shipped
 from repaudit.errors import InvalidProfile, nearest
 from repaudit.profiles.document import Document, ProfileFile, read, read_gate
+from repaudit.profiles.origins import chosen_by_hand, located, origins_of, set_by_hand
 from repaudit.profiles.settings import apply_settings, split_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from repaudit.profiles.document import Place
     from repaudit.profiles.gate import Gate
+    from repaudit.profiles.origins import Origins
     from repaudit.profiles.settings import Argument
 
 DEFAULT = "quick"
@@ -51,6 +54,18 @@ class ResolvedProfile:
     data: str | None
     model_arguments: Mapping[str, Argument]
     """Keyword arguments of the architecture, from `--set model.KEY=VALUE`."""
+    origins: Mapping[Place, str]
+    """`file:line` of what a file of the user's says."""
+
+    def located(self, error: InvalidProfile, *place: str | int, edit: str = "") -> InvalidProfile:
+        """The same mistake, told with the file that makes it and the edit that mends it.
+
+        Args:
+            error: whose remedy is meant for the command line.
+            place: of the value in question, such as `"audits", "calibration", "bins"`.
+            edit: of the file, where it is not the remedy itself.
+        """
+        return located(self.origins, error, place, edit)
 
 
 def names() -> list[str]:
@@ -86,11 +101,18 @@ def load(
         InvalidProfile: naming what is wrong, where, and what mends it.
     """
     document = _discover(directory) if reference is None else _find(reference, directory)
-    values = _chain(document, ())
+    values, origins = _chain(document, ())
+    if values.get("gates") and "audits" not in values:
+        values, origins = _upon(*_chain(_find(DEFAULT, directory), ()), values, origins)
     if audits is not None:
+        if not audits:
+            raise InvalidProfile("--audits names no audit", remedy="--audits accuracy,calibration")
         values["audits"] = _chosen(values, list(audits))
+        chosen_by_hand(origins, audits)
     arguments, others = split_settings(settings)
     apply_settings(values, others)
+    for key in others:
+        set_by_hand(origins, key)
     if limit is not None:
         values["limit"] = limit
     checked = Document(path=document.path, label="--set", values=values, lines={}).check()
@@ -100,11 +122,12 @@ def load(
         name=document.path.stem if is_shipped else document.path.name,
         path=None if is_shipped else document.path,
         arguments=arguments,
+        origins=origins,
     )
 
 
 def _resolved(
-    checked: ProfileFile, *, name: str, path: Path | None, arguments: Mapping[str, Argument]
+    checked: ProfileFile, *, name: str, path: Path | None, arguments: Mapping[str, Argument], origins: Origins
 ) -> ResolvedProfile:
     if not isinstance(checked.audits, dict) or not checked.audits:
         raise InvalidProfile(
@@ -128,6 +151,7 @@ def _resolved(
         model=checked.model,
         data=checked.data,
         model_arguments=arguments,
+        origins=origins,
     )
 
 
@@ -180,8 +204,8 @@ def _find(reference: str, directory: Path) -> Document:
     return document
 
 
-def _chain(document: Document, seen: tuple[Path, ...]) -> Values:
-    """The values of a file over those of the profile that it extends."""
+def _chain(document: Document, seen: tuple[Path, ...]) -> tuple[Values, Origins]:
+    """The values of a file over those of the profile that it extends, and where each was written."""
     own = document.check()
     path = document.path.resolve()
     if path in seen:
@@ -190,20 +214,26 @@ def _chain(document: Document, seen: tuple[Path, ...]) -> Values:
             detail=" → ".join(step.name for step in (*seen, path)),
         )
     base: Values = {}
+    origins: Origins = {}
     if own.extends is not None:
         try:
             parent = _find(own.extends, document.path.parent)
         except InvalidProfile as error:
             where = document.where("extends")
-            raise InvalidProfile(f"{where}: {error.problem}", detail=error.detail, remedy=error.remedy) from None
-        base = _chain(parent, (*seen, path))
+            remedy = error.remedy.replace("--profile ", "extends: ", 1)
+            raise InvalidProfile(f"{where}: {error.problem}", detail=error.detail, remedy=remedy) from None
+        base, origins = _chain(parent, (*seen, path))
     values = {key: document.values[key] for key in own.model_fields_set if key not in {"extends", "version"}}
     if isinstance(own.audits, list):
-        values["audits"] = _chosen(base, own.audits)
-    elif own.audits is not None:
+        return {**base, **values, "audits": _chosen(base, own.audits)}, origins | origins_of(document)
+    if own.audits is not None:
         values["audits"] = {name: given or {} for name, given in own.audits.items()}
-        return _merged(base, values)
-    return {**base, **values}
+    return _upon(base, origins, values, origins_of(document))
+
+
+def _upon(base: Values, below: Origins, values: Values, origins: Origins) -> tuple[Values, Origins]:
+    """One file's values over another's, and likewise where they were written."""
+    return _merged(base, values), below | origins
 
 
 def _chosen(values: Values, audits: list[str]) -> Values:

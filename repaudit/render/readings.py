@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from repaudit.profiles import Severity
+from repaudit.profiles import Severity, names
 from repaudit.render.headlines import headline
-from repaudit.render.plain import number
+from repaudit.render.plain import number, safe
 from repaudit.report import Outcome, RunStatus
 
 if TYPE_CHECKING:
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 BAD = (Outcome.FAIL, Outcome.NOT_MEASURED)
 """What a gate of level `warn` only warns of."""
-_MINIMUM_GATE = "gates: [top1 >= 0.75, ece <= 0.05 @95%]"
+_CONDITIONS = {"accuracy.top1": "top1 >= 0.75", "calibration.ece": "ece <= 0.05 @95%"}
+"""First gates to write, for what was measured."""
 
 
 def readings(report: Report) -> list[str]:
@@ -30,7 +31,7 @@ def next_step(report: Report) -> str:
     if report.run.status is not RunStatus.COMPLETE:
         return "the same command again; the clean pass is kept."
     if not report.gates:
-        return f"write conditions into repaudit.yaml, such as `{_MINIMUM_GATE}`, and run the same command again."
+        return _first_gates(report)
     if not failed:
         if any(verdict.outcome == Outcome.UNPROVEN for verdict in report.gates):
             return "more images would prove what is marked ~, or disprove it."
@@ -47,6 +48,23 @@ def next_step(report: Report) -> str:
     if first.outcome == Outcome.NOT_MEASURED:
         return f"mend what kept {first.metric} from being measured, or take its gate out of the profile."
     return "the same command with -v shows every number behind what failed."
+
+
+def _first_gates(report: Report) -> str:
+    """Gates that can be pasted, into the file that the next scan reads."""
+    conditions = [text for key, text in _CONDITIONS.items() if key in report.metrics]
+    name, shipped = report.profile.name, report.profile.name in names()
+    if not conditions:
+        return "write conditions on these metrics into a profile (docs/gates.md), and run the same command again."
+    if name.endswith(".toml"):
+        written = ", ".join(f'"{text}"' for text in conditions)
+        return f"write conditions into {safe(name)}, such as `gates = [{written}]`, and run the same command again."
+    gates, again = f"gates: [{', '.join(conditions)}]", "and run the same command again"
+    if shipped and name != "quick":
+        gates = f"{{extends: {name}, {gates}}}"
+    if shipped:
+        return f"write conditions into repaudit.yaml, such as `{gates}`, {again} without --profile."
+    return f"write conditions into {safe(name)}, such as `{gates}`, {again}."
 
 
 def _within_chance(report: Report) -> bool:

@@ -89,7 +89,9 @@ def assemble(draft: Draft, request: ModelRequest) -> Classifier:
     if draft.class_ids is not None and len(draft.class_ids) != classes:
         notes.append(f"{len(draft.class_ids)} class names for {classes} classes: names not used")
     known = draft.class_ids if draft.class_ids is not None and len(draft.class_ids) == classes else None
-    card = replace(card, classes_count=classes, class_ids=known, head=found.card, notes=tuple(notes))
+    card = replace(
+        card, classes_count=classes, class_ids=known, head=found.card, notes=tuple(notes), checked_size=probe.size
+    )
     return Classifier(uncovered.network, card, found.head, request.device, frozenset(capabilities))
 
 

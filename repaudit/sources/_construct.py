@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from repaudit.errors import InvalidModel, RepauditError, nearest
+from repaudit.foreign import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +25,7 @@ def construct(
     *,
     what: str,
     known: Iterable[str] = (),
+    files: Iterable[str] = (),
 ) -> nn.Module:
     """Calls a factory without moving the global random state, and blames an unknown argument by name.
 
@@ -32,6 +34,7 @@ def construct(
         arguments: its keyword arguments.
         what: the factory as the person called it, for messages.
         known: names of arguments it would take, as far as they can be had.
+        files: names of a user's own files in which it is written, for messages.
 
     Raises:
         InvalidModel: an argument it does not take, any failure inside, or something that is no network.
@@ -42,10 +45,10 @@ def construct(
             warnings.filterwarnings("ignore", category=FutureWarning, module=r"torchvision\.")
             warnings.filterwarnings("ignore", category=UserWarning, message="Mapping deprecated model name")
             network = factory(**arguments)
-    except RepauditError:
+    except (RepauditError, KeyboardInterrupt, MemoryError):
         raise
-    except Exception as error:
-        raise _blame(error, arguments, what, known) from error
+    except BaseException as error:  # a factory that calls sys.exit() must not set our exit status
+        raise _blame(error, arguments, what, known, list(files)) from error
     if isinstance(network, torch.jit.ScriptModule):
         raise InvalidModel(
             f"{what} returned a TorchScript program, which can be neither frozen nor split",
@@ -71,7 +74,9 @@ def parameter_names(factory: object) -> list[str]:
     return [parameter.name for parameter in parameters if parameter.kind in named and parameter.name != "self"]
 
 
-def _blame(error: Exception, arguments: Mapping[str, ArgumentValue], what: str, known: Iterable[str]) -> InvalidModel:
+def _blame(
+    error: BaseException, arguments: Mapping[str, ArgumentValue], what: str, known: Iterable[str], files: list[str]
+) -> InvalidModel:
     unexpected = re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if isinstance(error, TypeError) and unexpected and unexpected[1] in arguments:
         asked = unexpected[1]
@@ -83,8 +88,14 @@ def _blame(error: Exception, arguments: Mapping[str, ArgumentValue], what: str, 
             remedy=f"--set model.{near[0]}={value}" if near else f"the command without --set model.{asked}={value}",
         )
     given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    where = place(error, files)
+    remedy = "other --set model.<argument>=<value>"
+    if not isinstance(error, Exception):
+        remedy = "a factory that returns the network and does not end the program"
+    elif where is not None:
+        remedy = f"mend it there, or {remedy}"
     return InvalidModel(
         f"{what} could not be built" + (f" with {given}" if given else ""),
-        detail=f"{type(error).__name__}: {error}",
-        remedy="other --set model.<argument>=<value>; -v shows where it failed",
+        detail=f"{type(error).__name__}: {error}" + ("" if where is None else f"\nraised in {where}"),
+        remedy=remedy,
     )

@@ -20,6 +20,10 @@ from repaudit.errors import InvalidModel
 
 NESTED_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict", "net")
 """Where training scripts put the weights; averaged weights first, as timm does."""
+CHECKPOINT_HEADS = (b"PK", b"\x80")
+"""First bytes of all that `torch.save` writes: a zip archive, or a pickle of protocol 2 or later."""
+HEAD = 16
+LONGEST = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,13 +200,23 @@ def _not_weights(path: Path, error: Exception) -> InvalidModel:
             f"`{path}` is a TorchScript program; this version reads checkpoints",
             remedy="the state dict from which it was made, with --arch",
         )
+    with path.open("rb") as file:
+        head = file.read(HEAD + 1)
+    if not head.startswith(CHECKPOINT_HEADS):
+        seen = head[:HEAD].decode("ascii", "backslashreplace") + ("…" if len(head) > HEAD else "")
+        return InvalidModel(
+            f"`{path}` is no PyTorch checkpoint: it begins with `{seen}`",
+            remedy="download the file itself again (not a page about it, nor a Git LFS pointer to it)",
+        )
     return _unreadable(path, error, "PyTorch")
 
 
 def _unreadable(path: Path, error: Exception, kind: str) -> InvalidModel:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    # Torch puts its advice to load with weights_only=False, which runs code, before what went wrong.
+    told = str(error).rpartition("WeightsUnpickler error:")[2].strip()
+    reason = (told.splitlines() or [type(error).__name__])[0]
     return InvalidModel(
         f"`{path}` is no {kind} checkpoint, or only part of one ({path.stat().st_size:,} bytes)",
-        detail=reason[:300],
+        detail=reason if len(reason) <= LONGEST else f"{reason[:LONGEST]}…",
         remedy="download or copy the file again, and compare its size and checksum with its source",
     )

@@ -10,7 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from repaudit.errors import InvalidModel, nearest
+from repaudit.errors import InvalidModel, RepauditError, nearest
+from repaudit.foreign import place, said
 from repaudit.sources import Draft, Source
 from repaudit.sources._construct import construct, parameter_names
 from repaudit.sources._preprocess import from_mapping
@@ -44,7 +45,8 @@ def open_factory(name: str, request: ModelRequest) -> Draft:
                 detail="it has " + (", ".join(known[:8]) or "none"),
                 remedy=f"py:{path}:{near[0]}" if near else f"a function `{function}` that returns the network",
             )
-        network = construct(factory, request.arguments, what=f"`py:{name}`", known=parameter_names(factory))
+        what, known = f"`py:{name}`", parameter_names(factory)
+        network = construct(factory, request.arguments, what=what, known=known, files=[path.name])
         files = _files(path)
     return Draft(
         network=network,
@@ -78,12 +80,17 @@ def _load(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except BaseException as error:  # a script that calls sys.exit() must not set our exit status
         del sys.modules[name]
+        if isinstance(error, RepauditError | KeyboardInterrupt | MemoryError):
+            raise
+        where = place(error, [path.name])
         raise InvalidModel(
             f"`{path}` could not be imported",
-            detail=f"{type(error).__name__}: {error}",
-            remedy=f"python {path}   (it must run without an error)",
+            detail=said(error) + ("" if where is None else f"\nraised in {where}"),
+            remedy=f"python {path}   (it must run without an error)"
+            if isinstance(error, Exception)
+            else 'what ends the program under `if __name__ == "__main__":`',
         ) from error
     return module
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from repaudit.errors import InvalidModel, nearest
+from repaudit.foreign import said
 from repaudit.sources import Draft, Source
 from repaudit.sources._construct import construct, parameter_names
 from repaudit.sources._fit import fit
+from repaudit.sources._hub import cache_only, is_network_failure, no_downloads, quiet, silence
 from repaudit.sources._imagenet import imagenet_wnids
 from repaudit.sources._preprocess import from_timm
 from repaudit.sources._state import file_sha256, read_state
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 _FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth")
 _FOLDER_SUFFIXES = (".safetensors", ".pth", ".pth.tar", ".bin")
-_NETWORK_MODULES = ("huggingface_hub", "httpx", "requests", "urllib3")
 
 
 def open_timm(name: str, request: ModelRequest) -> Draft:
@@ -133,51 +134,42 @@ def _known_arguments(name: str) -> list[str]:
 
 def _pretrained(name: str, request: ModelRequest) -> nn.Module:
     """Downloads what the caches lack; a failure to do so names what to bring."""
-    with _offline(request.offline):
+    mute = None
+    with ExitStack() as stack:
+        stack.enter_context(quiet())
+        if request.offline:
+            stack.enter_context(no_downloads())
+        elif _is_on_the_hub(name) and (mute := silence()) is not None:
+            stack.enter_context(cache_only())
         try:
             return _construct(name, request, pretrained=True)
         except InvalidModel as failure:
-            cause = failure.__cause__
-            if cause is None or not _is_network_failure(cause):
+            cause = mute or failure.__cause__
+            if failure.__cause__ is None or cause is None or not is_network_failure(failure.__cause__):
                 raise
-            repository = name.partition(":")[2] or f"timm/{_with_tag(name)}"
-            raise InvalidModel(
-                f"the weights of `{name}` are not in the cache and could not be downloaded",
-                detail=f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0]}",
-                remedy=(
-                    f"copy config.json and model.safetensors of the Hugging Face repository {repository} "
-                    "into a folder, then: repaudit scan local-dir:FOLDER"
-                ),
-            ) from cause
+            raise _out_of_reach(name, cause, offline=request.offline) from cause
 
 
-def _is_network_failure(error: BaseException) -> bool:
-    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in _NETWORK_MODULES
+def _is_on_the_hub(name: str) -> bool:
+    return ":" in name or bool(pretrained_config(name).get("hf_hub_id"))
+
+
+def _out_of_reach(name: str, cause: BaseException, *, offline: bool) -> InvalidModel:
+    repository = name.partition(":")[2] or f"timm/{_with_tag(name)}"
+    said_so = "--offline forbids the download" if offline else "they could not be downloaded"
+    return InvalidModel(
+        f"the weights of `{name}` are not in the cache, and {said_so}",
+        detail="" if offline else said(cause),
+        remedy=(
+            f"bring config.json and model.safetensors of the Hugging Face repository {repository} into a FOLDER, "
+            f"then the same command with local-dir:FOLDER in place of {name}"
+        ),
+    )
 
 
 def _with_tag(name: str) -> str:
     config = pretrained_config(name)
     return f"{name.partition('.')[0]}.{config.get('tag') or ''}".rstrip(".")
-
-
-@contextmanager
-def _offline(offline: bool) -> Iterator[None]:
-    """Keeps the Hugging Face hub and torch.hub from the network, for this call only."""
-    if not offline:
-        yield
-        return
-    from huggingface_hub import constants
-    from torch import hub
-
-    def refuse(url: str, *_: object, **__: object) -> None:
-        raise OSError(f"--offline, and the cache lacks {url.rpartition('/')[2]}")
-
-    before, download = constants.HF_HUB_OFFLINE, hub.download_url_to_file
-    constants.HF_HUB_OFFLINE, hub.download_url_to_file = True, refuse
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE, hub.download_url_to_file = before, download
 
 
 def _refuse_random_parts(config: Mapping[str, object], request: ModelRequest, name: str) -> None:

@@ -63,6 +63,13 @@ def test_an_unknown_attack_is_refused_with_the_nearest_name(asked, meant):
     assert meant in refused.value.remedy
 
 
+def test_a_name_that_is_both_an_attack_and_a_preset_is_suggested_once():
+    with pytest.raises(InvalidProfile) as refused:
+        resolve("fgsmm")
+
+    assert refused.value.remedy == "fgsm"
+
+
 def test_loading_an_unknown_attack_suggests_the_nearest():
     with pytest.raises(InvalidProfile, match="pgg"):
         load("pgg")

@@ -87,6 +87,8 @@ def test_a_gate_on_something_not_measured_fails(repaudit, model_file, tmp_path):
         (("scan", "MODEL", "-d", "digits", "--no-such-flag"), "--no-such-flag"),
         (("scan", "MODEL", "-d", "digits", "-p", "quik"), "quick"),
         (("list", "audit"), "audits"),
+        (("list", "audits", "calibraton"), "repaudit list audits calibration"),
+        (("scan", "MODEL", "-d", "digits", "-a", ""), "--audits accuracy,calibration"),
         (("report", "absent.json"), "absent.json"),
         (("nonsense",), "nonsense"),
     ],
@@ -100,13 +102,41 @@ def test_a_command_that_must_change_ends_with_2_and_names_what_mends_it(repaudit
     assert "Traceback" not in done.stderr
 
 
-def test_a_gate_that_cannot_be_judged_ends_with_2_and_loses_nothing(repaudit, model_file, tmp_path):
-    profile = gates(tmp_path, "calibration.temperature <= 9 @95%")
-    done = repaudit("scan", f"py:{model_file}:build", "-d", "digits", "-p", profile, "-o", "report.json")
+@pytest.mark.parametrize(
+    ("gate", "remedy"),
+    [
+        ("calibration.temperature <= 9 @95%", "try: calibration.temperature <= 9"),
+        ("top1 >= 75", "try: top1 >= 0.75"),
+        ("asr <= 0.5", "try: robustness.fgsm.asr <= 0.5"),
+        ("pgd_s.asr <= 0.5", "try: audits: {robustness: {attacks: [fgsm, pgd_s]}}"),
+        ("worse(top1) <= 0.01", "top1 >= NUMBER"),
+        ("tpo1 >= 0.5", "try: top1 >= 0.5"),
+    ],
+)
+def test_a_gate_that_could_not_be_judged_ends_with_2_before_the_model_is_even_looked_for(
+    repaudit, tmp_path, gate, remedy
+):
+    (tmp_path / "mine.yaml").write_text(
+        f"audits:\n  accuracy: {{}}\n  calibration: {{}}\n  robustness: {{attacks: [fgsm]}}\ngates:\n  - {gate}\n"
+    )
+    done = repaudit("scan", "no-such-model", "-d", "digits", "-p", "mine.yaml", "-o", "report.json")
 
     assert done.returncode == 2, done.stdout
-    assert "calibration.temperature <= 9" in done.stderr
-    assert json.loads((tmp_path / "report.json").read_text())["metrics"]["accuracy.top1"]["value"] > 0.5
+    assert f"mine.yaml:6: gate `{gate}`" in done.stderr
+    assert remedy in done.stderr
+    assert not (tmp_path / "report.json").exists()
+
+
+def test_an_interval_that_a_single_image_cannot_give_fails_its_gate_and_leaves_the_report_complete(
+    repaudit, model_file, tmp_path
+):
+    profile = gates(tmp_path, "nll <= 9 @95%", "top1 >= 0.0")
+    done = repaudit("scan", f"py:{model_file}:build", "-d", "digits", "-n", "1", "-p", profile, "-o", "report.json")
+
+    assert done.returncode == 1, done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["run"]["status"] == "complete"
+    assert [gate["outcome"] for gate in report["gates"]] == ["not measured", "pass"]
 
 
 def test_a_crash_inside_one_audit_ends_with_3_and_keeps_the_others(repaudit, model_file, tmp_path):

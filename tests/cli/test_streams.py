@@ -67,6 +67,24 @@ def test_a_saved_report_is_shown_again_as_it_was(repaudit, tmp_path):
     assert again.stdout == first.stdout
 
 
+def test_the_folder_of_a_report_is_as_good_as_its_file(repaudit, tmp_path):
+    (tmp_path / "out").mkdir()
+    first = repaudit(*SCAN, "-o", "out/report.json")
+    again = repaudit("report", "out")
+
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == first.stdout
+
+
+def test_the_page_of_one_audit_is_printed_as_text_and_as_json(repaudit):
+    text = repaudit("list", "audits", "calibration")
+    found = json.loads(repaudit("list", "audits", "calibration", "--json").stdout)
+
+    assert text.returncode == 0, text.stderr
+    assert "default 15. Bins of confidence." in text.stdout
+    assert "calibration.ece" in found["metrics"]
+
+
 def test_the_schema_that_report_prints_validates_the_report_that_scan_writes(repaudit):
     import jsonschema
 

@@ -146,7 +146,7 @@ GOOD = {"images": np.zeros((2, 4, 5, 3), np.uint8), "labels": np.array([0, 1])}
         ({**GOOD, "images": np.zeros((2, 4), np.uint8)}, "no axis has 1 or 3 channels"),
         ({**GOOD, "images": np.zeros((2, 4, 5, 3), np.int64)}, "is int64; uint8"),
         ({**GOOD, "images": np.full((2, 4, 5, 3), -2.1)}, r"outside \[0, 1\]: -2.1"),
-        ({**GOOD, "images": np.full((2, 4, 5, 3), np.nan)}, r"outside \[0, 1\]"),
+        ({**GOOD, "images": np.full((2, 4, 5, 3), np.nan)}, "NaN or infinity in 2 of 2 images"),
         ({"images": np.zeros((0, 4, 5, 3), np.uint8), "labels": np.zeros(0, np.int64)}, "no images"),
     ],
 )

@@ -1,7 +1,6 @@
 """Image files: what a set of them promises, and how bad ones are told."""
 
 import multiprocessing
-import os
 import shutil
 from pathlib import Path
 
@@ -198,14 +197,6 @@ def test_a_file_that_vanishes_after_the_check_is_named(folder, make_request, wor
 
     with pytest.raises(UnfinishedError, match=r"1/2\.png was sound"):
         list(images.batches(3))
-
-
-def test_a_file_name_that_is_not_utf8_is_refused(tmp_path, save_pictures, make_request):
-    save_pictures(tmp_path, "0/a.png")
-    os.rename(tmp_path / "0/a.png", os.fsencode(tmp_path / "0") + b"/\xff.png")  # noqa: PTH104
-
-    with pytest.raises(InvalidData, match="not UTF-8"):
-        open_images(make_request(f"imagefolder:{tmp_path}"))
 
 
 def test_no_more_workers_start_than_shared_memory_has_room_for():

@@ -35,7 +35,7 @@ def test_the_environment_says_where_imagenet_lies(tmp_path, save_pictures, make_
 
 
 def test_without_a_folder_and_without_the_variable_both_are_named(make_request):
-    with pytest.raises(InvalidData, match="where ImageNet lies") as raised:
+    with pytest.raises(InvalidData, match="where its images lie") as raised:
         open_images(make_request("imagenet-val", classes=1000))
 
     assert "IMAGENET_DIR" in raised.value.remedy

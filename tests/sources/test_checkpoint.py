@@ -156,6 +156,33 @@ def test_a_file_that_is_no_checkpoint_is_called_none(content, tmp_path, opened):
         opened(tmp_path / "weights.pth")
 
 
+@pytest.mark.parametrize("content", [b"<!DOCTYPE html><html>404</html>", b"hello\n", bytes(99)])
+def test_a_file_that_is_no_checkpoint_is_not_answered_with_advice_to_run_its_code(content, tmp_path, opened):
+    (tmp_path / "weights.pth").write_bytes(content)
+
+    with pytest.raises(InvalidModel) as refusal:
+        opened(tmp_path / "weights.pth")
+
+    assert "weights_only" not in refusal.value.render()
+    assert "--trust-pickle" not in refusal.value.render()
+
+
+def test_a_page_saved_as_a_checkpoint_is_told_by_its_first_bytes(tmp_path, opened):
+    (tmp_path / "weights.pth").write_bytes(b"<!DOCTYPE html><html>404</html>")
+
+    with pytest.raises(InvalidModel, match=r"begins with `<!DOCTYPE html>.…`"):
+        opened(tmp_path / "weights.pth")
+
+
+def test_a_torn_pickle_is_not_answered_with_advice_to_run_its_code(tmp_path, opened):
+    (tmp_path / "weights.pth").write_bytes(b"\x80\x02\x8a\x0a\xfe")
+
+    with pytest.raises(InvalidModel, match="only part of one") as refusal:
+        opened(tmp_path / "weights.pth")
+
+    assert "weights_only" not in refusal.value.detail
+
+
 # A TorchScript file has to be made to be refused; that making one is deprecated is not tested here.
 @pytest.mark.filterwarnings(r"ignore:`torch\.jit\..*` is deprecated:FutureWarning")
 @pytest.mark.filterwarnings(r"ignore:`torch\.jit\..*` is deprecated:DeprecationWarning")

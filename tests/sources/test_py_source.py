@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from repaudit.errors import InvalidModel
+from repaudit.errors import Interrupted, InvalidModel
 from repaudit.sources import open_model
 
 
@@ -105,10 +105,40 @@ def test_code_that_fails_is_reported_as_the_users(code, problem, tmp_path, opene
         opened(f"py:{tmp_path / 'net.py'}:make")
 
 
+@pytest.mark.parametrize(
+    ("code", "problem", "where"),
+    [
+        ("import sys\n\nsys.exit(0)\n", "could not be imported", "net.py, line 3"),
+        ("import sys\n\n\ndef make():\n    sys.exit(0)\n", "could not be built", "net.py, line 5, in make"),
+        ("class Odd(BaseException):\n    pass\n\n\ndef make():\n    raise Odd\n", "could not be built", "line 6"),
+    ],
+)
+def test_code_that_ends_the_program_is_reported_as_the_users_with_its_line(code, problem, where, tmp_path, opened):
+    (tmp_path / "net.py").write_text(code)
+
+    with pytest.raises(InvalidModel, match=problem) as refusal:
+        opened(f"py:{tmp_path / 'net.py'}:make")
+
+    assert "net.py" in refusal.value.problem
+    assert ("SystemExit" in refusal.value.detail) == ("sys" in code)
+    assert where in refusal.value.detail
+
+
+@pytest.mark.parametrize("stop", ["KeyboardInterrupt", "MemoryError", "Interrupted(15)"])
+@pytest.mark.parametrize("code", ["{0}", "def make():\n    {0}"])
+def test_an_interruption_of_the_users_code_is_no_fault_of_the_model(code, stop, tmp_path, opened):
+    (tmp_path / "net.py").write_text("from repaudit.errors import Interrupted\n" + code.format(f"raise {stop}"))
+
+    with pytest.raises((KeyboardInterrupt, MemoryError, Interrupted)):
+        opened(f"py:{tmp_path / 'net.py'}:make")
+
+
 @pytest.mark.filterwarnings(r"ignore:`torch\.jit\..*` is deprecated:FutureWarning")
 @pytest.mark.filterwarnings(r"ignore:`torch\.jit\..*` is deprecated:DeprecationWarning")
 def test_a_torchscript_program_is_refused(networks, opened):
-    networks.write_text(networks.read_text() + "\n\nimport torch\n\n\ndef scripted():\n    return torch.jit.script(tiny())\n")
+    networks.write_text(
+        networks.read_text() + "\n\nimport torch\n\n\ndef scripted():\n    return torch.jit.script(tiny())\n"
+    )
 
     with pytest.raises(InvalidModel, match="returned a TorchScript program"):
         opened(f"py:{networks}:scripted")

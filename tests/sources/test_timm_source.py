@@ -1,6 +1,8 @@
 """timm names, folders and the hub: what a name resolved to is said, and nothing is left to chance weights."""
 
 import json
+import logging
+import socket
 
 import pytest
 import timm
@@ -206,15 +208,50 @@ def test_weights_that_cannot_be_had_offline_are_named_with_what_to_bring(
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     before = constants.HF_HUB_OFFLINE
 
-    with pytest.raises(InvalidModel, match="could not be downloaded") as refusal:
+    with pytest.raises(InvalidModel, match="--offline forbids the download") as refusal:
         open_model(request_for(name, offline=True))
 
     assert repository in refusal.value.remedy
-    assert "local-dir:" in refusal.value.remedy
+    assert f"the same command with local-dir:FOLDER in place of {name}" in refusal.value.remedy
+    assert "Internet" not in refusal.value.render()
     assert constants.HF_HUB_OFFLINE is before
 
 
-def test_weights_in_the_hubs_cache_are_found_offline_and_the_tag_is_resolved(small, request_for, monkeypatch, tmp_path):
+@pytest.fixture
+def deaf_hub(monkeypatch, tmp_path) -> str:
+    """An address of this machine at which nobody listens, in place of the hub's."""
+    from huggingface_hub import constants
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    return endpoint
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "hf-hub:somebody/something"])
+def test_a_hub_that_does_not_answer_is_asked_once_and_in_silence(name, deaf_hub, request_for, monkeypatch, capfd):
+    from huggingface_hub import constants
+
+    pauses = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    level = logging.getLogger("huggingface_hub").level
+
+    with pytest.raises(InvalidModel, match="could not be downloaded") as refusal:
+        open_model(request_for(name, offline=False))
+
+    assert pauses == []
+    assert capfd.readouterr().err == ""
+    assert "refused" in refusal.value.detail
+    assert logging.getLogger("huggingface_hub").level == level
+    assert constants.HF_HUB_OFFLINE is False
+
+
+@pytest.fixture
+def cached(small, monkeypatch, tmp_path) -> None:
+    """The hub's cache with one model in it."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
@@ -225,6 +262,18 @@ def test_weights_in_the_hubs_cache_are_found_offline_and_the_tag_is_resolved(sma
     (repository / "refs" / "main").write_text("0123456789")
     save_file(small.state_dict(), snapshot / "model.safetensors")
 
+
+@pytest.mark.usefixtures("cached", "deaf_hub")
+def test_weights_in_the_hubs_cache_are_found_when_the_hub_does_not_answer(request_for, monkeypatch):
+    pauses = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+
+    assert open_model(request_for("resnet10t", offline=False)).card.resolved == "timm:resnet10t.c3_in1k"
+    assert pauses == []
+
+
+@pytest.mark.usefixtures("cached")
+def test_weights_in_the_hubs_cache_are_found_offline_and_the_tag_is_resolved(small, request_for):
     card = open_model(request_for("resnet10t", offline=True)).card
 
     assert card.resolved == "timm:resnet10t.c3_in1k"

@@ -1,0 +1,54 @@
+"""What `doctor` says of the cache is what a scan would find."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from repaudit import cache
+from repaudit.doctor import diagnose
+from repaudit.errors import InvalidOutput
+from repaudit.progress import SilentProgress
+
+
+@pytest.fixture(params=["below a file", "a file", "/proc/nope"])
+def unusable(request, tmp_path, monkeypatch) -> Path:
+    """A folder that cannot be made, whoever asks: even root."""
+    (tmp_path / "file").touch()
+    path = {"below a file": tmp_path / "file" / "cache", "a file": tmp_path / "file"}.get(
+        request.param, Path(request.param)
+    )
+    if request.param.startswith("/proc") and not Path("/proc").is_dir():
+        pytest.skip("there is no /proc here")
+    monkeypatch.setenv("REPAUDIT_CACHE", str(path))
+    return path
+
+
+@pytest.mark.usefixtures("unusable")
+def test_a_cache_that_cannot_be_used_is_called_so_as_a_scan_would_find_it():
+    assert cache.writable(SilentProgress()) is None
+    assert not diagnose().cache_writable
+
+
+def test_clearing_a_cache_that_cannot_be_used_claims_nothing(unusable):
+    with pytest.raises(InvalidOutput) as raised:
+        cache.clear()
+
+    assert str(unusable) in raised.value.problem
+    assert "REPAUDIT_CACHE" in raised.value.remedy
+
+
+def test_looking_at_a_cache_that_could_be_made_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("REPAUDIT_CACHE", str(tmp_path / "not" / "yet"))
+
+    assert diagnose().cache_writable
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
+
+
+def test_clearing_says_how_much_was_freed(tmp_path, monkeypatch):
+    monkeypatch.setenv("REPAUDIT_CACHE", str(tmp_path))
+    (tmp_path / "evidence").mkdir()
+    (tmp_path / "evidence" / "logits").write_bytes(bytes(1234))
+
+    assert cache.clear() == 1234
+    assert cache.clear() == 0

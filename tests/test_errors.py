@@ -1,0 +1,31 @@
+"""How a message is printed: names that come from outside cannot break it or act on a terminal."""
+
+import pytest
+
+from repaudit.errors import RepauditError, printable
+
+
+def test_every_part_has_its_place_and_details_keep_their_lines():
+    error = RepauditError("wrong", detail="first\nsecond", remedy="mend it")
+
+    assert error.render() == "repaudit: wrong\n  first\n  second\n  try: mend it"
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\x1b[2Jb", "a\u2028b", "a\u202eb", "a\udcffb"])
+def test_names_in_problem_and_remedy_stay_on_their_line_and_print(name):
+    rendered = RepauditError(f"no `{name}`", detail="why", remedy=f"rm {name}").render()
+
+    assert len(rendered.splitlines()) == 3
+    assert all(part.isprintable() for part in rendered.splitlines())
+    assert "a\\" in rendered
+
+
+@pytest.mark.parametrize("name", ["Grüße", "犬", "n01440764", "a b", "8×8 … –"])
+def test_names_that_print_are_left_alone(name):
+    assert printable(name) == name
+
+
+def test_a_carriage_return_in_a_detail_does_not_overwrite_its_line():
+    rendered = RepauditError("wrong", detail="first\r\nsecond\rthird").render()
+
+    assert rendered.split("\n")[1:] == ["  first", "  second\\rthird"]
