@@ -126,7 +126,7 @@ class Attack(ABC):
 
 
 class Options(BaseModel):
-    """Base of what an attack takes beyond its threat: frozen, an unknown key is an error, each field says what it is."""
+    """Base of what an attack takes beyond its threat: frozen, an unknown key is an error, fields say what they are."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

@@ -83,12 +83,18 @@ def _status(arguments: list[str]) -> int:
         command = "repaudit" if context is None else context.command_path
         return _complain(UsageError(error.format_message(), remedy=f"{command} --help"), UsageError.exit_status)
     except RepauditError as error:
+        if _verbose(arguments):
+            traceback.print_exception(error)
         return _complain(error, error.exit_status)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CRASHED
     except (Exception, SystemExit) as crash:  # a user's network may exit; a crash must never read as a verdict
-        return _crashed(crash, verbose="-v" in arguments or "--verbose" in arguments)
+        return _crashed(crash, verbose=_verbose(arguments))
+
+
+def _verbose(arguments: list[str]) -> bool:
+    return "-v" in arguments or "--verbose" in arguments
 
 
 def _complain(error: RepauditError, status: int) -> int:

@@ -111,7 +111,7 @@ def scan(
         bool,
         typer.Option(
             "--skip-bad-images",
-            help="Leave out files that cannot be decoded, and count them.",
+            help="Leave out image files that cannot be used, and list them.",
             envvar="REPAUDIT_SKIP_BAD_IMAGES",
         ),
     ] = False,

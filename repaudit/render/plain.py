@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from typing import TYPE_CHECKING
+
+from repaudit.errors import printable
 
 if TYPE_CHECKING:
     from repaudit.report import Metric
@@ -18,7 +19,7 @@ def safe(text: str, longest: int = LONGEST_NAME) -> str:
     Control, format, surrogate and private characters (escape sequences, line breaks, marks that turn
     the writing direction) are shown by their escapes, such as `\x1b`.
     """
-    shown = "".join(_shown(character) for character in _shortened(text, longest))
+    shown = printable(_shortened(text, longest))
     return _shortened(shown, 2 * longest)
 
 
@@ -40,12 +41,6 @@ def value_and_interval(metric: Metric) -> tuple[str, str]:
         return number(metric.value), f"{number(interval.low)} – {number(interval.high)}"
     decimals = max(0, 1 - math.floor(math.log10(width)))
     return f"{metric.value:,.{decimals}f}", f"{interval.low:,.{decimals}f} – {interval.high:,.{decimals}f}"
-
-
-def _shown(character: str) -> str:
-    if unicodedata.category(character)[0] != "C" and character not in "\u2028\u2029":
-        return character
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def _shortened(text: str, longest: int) -> str:

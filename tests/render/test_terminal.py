@@ -8,7 +8,7 @@ import pytest
 from repaudit import gates
 from repaudit.finding import Better, Figure, Measurement, Notice, Skipped, Unit
 from repaudit.metrics.intervals import Interval, Mean, wilson
-from repaudit.profiles import Severity, parse_gate
+from repaudit.profiles import Severity, load, parse_gate
 from repaudit.render.plain import number, safe, value_and_interval
 from repaudit.render.terminal import console_for, print_report, print_summary
 from repaudit.report import AuditEntry, Metric, RunStatus
@@ -234,6 +234,33 @@ def test_the_last_line_says_what_to_do_next(calibrated):
     assert "more images" in printed(judged(calibrated, "top1 >= 0.81 @95%")).split("Next:")[-1]
     stopped = calibrated.model_copy(update={"run": calibrated.run.model_copy(update={"status": RunStatus.PARTIAL})})
     assert "the same command again" in printed(stopped).split("Next:")[-1]
+
+
+@pytest.mark.parametrize(
+    ("scanned", "file", "audits"),
+    [("quick", "repaudit.yaml", 5), ("standard", "repaudit.yaml", 6), ("pyproject.toml", "pyproject.toml", 5)],
+)
+def test_the_gates_that_are_advised_can_be_pasted_into_the_file_that_is_named(
+    calibrated, tmp_path, scanned, file, audits
+):
+    section = calibrated.profile.model_copy(update={"name": scanned})
+    advice = " ".join(printed(calibrated.model_copy(update={"profile": section})).split("Next:")[-1].split())
+    text = re.search("`(.+)`", advice)[1]
+    (tmp_path / file).write_text(f"[tool.repaudit]\n{text}" if file.endswith(".toml") else text)
+
+    found = load(None, audits=None, settings=[], limit=None, directory=tmp_path)
+
+    assert f"into {file}" in advice
+    assert ("without --profile" in advice) == (file == "repaudit.yaml")
+    assert [gate.text for gate in found.gates] == ["top1 >= 0.75", "ece <= 0.05 @95%"]
+    assert len(found.audits) == audits
+
+
+def test_gates_are_advised_only_on_what_was_measured(make_report):
+    advice = printed(make_report(share("accuracy.top1", 812))).split("Next:")[-1]
+
+    assert "top1 >= 0.75" in advice
+    assert "ece" not in advice
 
 
 def test_an_audit_that_broke_is_named_with_its_reason(make_report):
