@@ -86,10 +86,13 @@ def _status(arguments: list[str]) -> int:
         if _verbose(arguments):
             traceback.print_exception(error)
         return _complain(error, error.exit_status)
-    except BrokenPipeError:
+    except (
+        BrokenPipeError,
+        SystemExit,
+    ):  # Typer answers a closed pipe with SystemExit(1): a failed gate to whoever asks
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CRASHED
-    except (Exception, SystemExit) as crash:  # a user's network may exit; a crash must never read as a verdict
+    except Exception as crash:  # a crash must never read as a verdict
         return _crashed(crash, verbose=_verbose(arguments))
 
 
@@ -102,7 +105,7 @@ def _complain(error: RepauditError, status: int) -> int:
     return status
 
 
-def _crashed(crash: BaseException, *, verbose: bool) -> int:
+def _crashed(crash: Exception, *, verbose: bool) -> int:
     if verbose:
         traceback.print_exception(crash)
     error = RepauditError(
