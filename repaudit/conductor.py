@@ -178,12 +178,24 @@ def _bound(profile: ResolvedProfile) -> list[BoundAudit]:
             raise profile.located(error, "audits", name, *place, edit=edit) from None
     declared = [spec for audit in bound for spec in audit.offer.declared]
     elsewhere = {pattern: remedy for audit in bound for pattern, remedy in audit.offer.elsewhere.items()}
+    if profile.gates:
+        elsewhere |= _of_other_audits([audit.id for audit in bound])
     for row, gate in enumerate(profile.gates):
         try:
             gates.check([gate], declared, elsewhere)
         except InvalidProfile as error:
             raise profile.located(error, "gates", row) from None
     return bound
+
+
+def _of_other_audits(chosen: list[str]) -> dict[str, str]:
+    """Keys of the audits that a profile leaves out, and the flag that would take each in."""
+    return {
+        key: f"--audits {','.join([*chosen, name])}"
+        for name in audits.names()
+        if name not in chosen
+        for key in audits.load(name).keys
+    }
 
 
 def _images(order: Order, classifier: Classifier, progress: Progress) -> ImageSet:

@@ -78,10 +78,12 @@ def _set_parameter(values: dict[str, JsonValue], key: str, path: list[str], valu
     name, *steps = path[1:] if path[0] == "audits" else path
     if name not in audits:
         near = nearest(name, [*audits, *ProfileFile.model_fields], 1)
+        argument = f"--set model.{name}=…   (if it is an argument of the network)"
+        other = f"--audits {','.join([*audits, name])}" if steps else argument
         raise InvalidProfile(
             f"--set {key}: this profile has no audit `{name}`",
             detail=f"its audits: {', '.join(audits)}",
-            remedy=f"--set {'.'.join([near[0], *steps])}=…" if near else f"--audits {','.join([*audits, name])}",
+            remedy=f"--set {'.'.join([near[0], *steps])}=…" if near else other,
         )
     if not steps:
         raise InvalidProfile(f"--set {key}: names an audit but none of its parameters", remedy=f"--set {key}.limit=256")

@@ -86,6 +86,8 @@ def test_a_gate_on_something_not_measured_fails(repaudit, model_file, tmp_path):
         (("scan", "MODEL", "-d", "digits", "--batch-size", "many"), "--batch-size"),
         (("scan", "MODEL", "-d", "digits", "--no-such-flag"), "--no-such-flag"),
         (("scan", "MODEL", "-d", "digits", "-p", "quik"), "quick"),
+        (("scan", "MODEL", "-d", "digits", "--set", "n=3"), "--set model.n=…"),
+        (("scan", "MODEL", "-d", "digits", "--set", "gates=[aurc <= 0.1]"), "robustness,selective"),
         (("list", "audit"), "audits"),
         (("list", "audits", "calibraton"), "repaudit list audits calibration"),
         (("scan", "MODEL", "-d", "digits", "-a", ""), "--audits accuracy,calibration"),
