@@ -15,6 +15,7 @@ from repaudit import __version__
 from repaudit.errors import Interrupted
 from repaudit.examination import AuditOutcome, Examination, Status
 from repaudit.gates import judge
+from repaudit.numerics import settings_in_force
 from repaudit.report import (
     AuditEntry,
     AuditStatus,
@@ -218,12 +219,7 @@ def _environment(examination: Examination, dtype: str) -> Environment:
         cpu=platform.processor() or platform.machine(),
         threads=torch.get_num_threads(),
         accelerators=[torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
-        numerics={
-            "dtype": dtype,
-            "tf32": False,
-            "cudnn_benchmark": False,
-            "cudnn_deterministic": True,
-        },
+        numerics={"dtype": dtype, **settings_in_force()},
         evaluation_shape=EvaluationShapeEntry(rows=examination.shape.rows, calls=examination.shape.calls),
     )
 
