@@ -25,7 +25,7 @@ from repaudit.errors import InvalidProfile, nearest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ENGINE = frozenset({"checks", "harness", "noise", "pool", "threat", "verdict"})
+ENGINE = frozenset({"checks", "harness", "journal", "ledger", "noise", "objectives", "pool", "threat", "verdict"})
 """Files of this folder that are no attacks."""
 UNTARGETED = -1
 """The target of a job that accepts any wrong class."""
@@ -64,14 +64,15 @@ class Rows:
 class Attack(ABC):
     """A search for a perturbation, as a state machine over rows; built anew for every evaluation.
 
-    The life of a job: `begin`, then `propose` → (`objective`) → `update` for queries 0 … steps − 1, and a last
-    `propose` for query `steps`, after which nothing is left to decide. The first query lies within the threat.
-    Work on one row must not depend on any other row.
+    The life of a job: `begin`, then `propose` → (`objective`) → `update` for every query but the last, and a last
+    `propose`, after which nothing is left to decide (see `finished`). The first query lies within the threat.
+    Work on one row must not depend on any other row. A row that stops coming back was broken by its last query,
+    or its image was by another job; state at its place is simply begun anew.
     """
 
     threat: Threat
     steps: int
-    """Updates of one job; it makes `steps` + 1 queries."""
+    """Updates of one job at most; where an attack does not say otherwise it makes `steps` + 1 queries."""
     restarts: int = 1
     """Jobs an image and target."""
     directions: Literal[0, 1] = 1
@@ -103,8 +104,20 @@ class Attack(ABC):
     def propose(self, rows: Rows) -> torch.Tensor:
         """(r, c, h, w): what to ask the network next. Clipped to [0, 1] by the harness, never projected."""
 
-    def wants_gradient(self, iteration: np.ndarray) -> np.ndarray:
-        """(r,) bool: queries, by their iteration, at which `objective` will be asked."""
+    def finished(self, index: np.ndarray, iteration: np.ndarray) -> np.ndarray:
+        """(r,) bool: jobs whose present query is their last; `update` is not called for it.
+
+        Args:
+            index: (r,) rows of the pool, on the host; asked between `propose` and `update`.
+            iteration: (r,) queries of the job that were answered before the present one.
+        """
+        return iteration == self.steps
+
+    def wants_gradient(self, index: np.ndarray, iteration: np.ndarray) -> np.ndarray:
+        """(r,) bool: rows that ask for `objective` at their present query; the others cost no backward pass.
+
+        Asked before `propose`, with the arguments of `finished`.
+        """
         return (iteration < self.steps) & (self.directions > 0)
 
     @abstractmethod
@@ -134,6 +147,17 @@ class Options(BaseModel):
 O = TypeVar("O", bound=Options)  # noqa: E741
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One state machine of a setting."""
+
+    name: str
+    """Its attack's file; noise depends on this."""
+    key: str
+    """What the record of a verdict calls it."""
+    attack: Attack
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """One attack as a profile asks for it, validated."""
@@ -144,8 +168,15 @@ class Setting:
     """Its name in the report's keys."""
     threat: Threat
     options: Options
-    build: Callable[[], Attack] = field(repr=False, compare=False)
-    """Makes a fresh state machine."""
+    members: Callable[[], tuple[Member, ...]] = field(repr=False, compare=False)
+    """Makes fresh state machines: one, or those of a protocol in their order."""
+    votes: int = 1
+    """Passes whose majority decides a success; 1 for networks that always answer alike."""
+
+    @property
+    def gradients(self) -> bool:
+        """Some of its queries need a gradient."""
+        return any(member.attack.directions for member in self.members())
 
     def as_dict(self) -> dict[str, object]:
         """JSON values that `resolve` turns into an equal setting."""
@@ -174,7 +205,13 @@ class Method(Generic[O]):
             options = self.options.model_validate(dict(raw))
         except ValidationError as error:
             raise _invalid_option(key, [*_COMMON, *self.options.model_fields], error) from None
-        return Setting(name=name, key=key, threat=threat, options=options, build=lambda: self.build(threat, options))
+        return Setting(
+            name=name,
+            key=key,
+            threat=threat,
+            options=options,
+            members=lambda: (Member(name, key, self.build(threat, options)),),
+        )
 
 
 _COMMON = ("name", "key", "norm", "epsilon")

@@ -60,7 +60,8 @@ def evaluate(
         InvalidModel: a module is in training mode, or a buffer changed under the attack.
         torch.OutOfMemoryError: the shape is too large for the device.
     """
-    attack = setting.build()
+    (member,) = setting.members()
+    attack = member.attack
     pool = Pool(subjects, images, attack, name=setting.name, seed=seed, shape=shape, device=classifier.device)
     search = _Search(
         classifier,
@@ -134,7 +135,7 @@ class _Search:
         perturbation = query[: len(index)] - rows.clean
         answers = judge(self._attack.threat, perturbation, output.logits[: len(index)], rows.labels)
         self.ledger.record(place, answers)
-        finished = place.iteration == self._attack.steps
+        finished = self._attack.finished(index, place.iteration)
         watched = self._kept[place.subject] & (place.job == 0) & answers.finite
         if output.features is not None:
             for row in np.flatnonzero(watched & finished):

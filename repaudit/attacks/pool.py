@@ -115,7 +115,7 @@ class Pool:
     def calls(self) -> list[Call]:
         """The occupied rows, cut into calls; rows that want a gradient share calls, so that the others need none."""
         active = np.flatnonzero(self._subject != EMPTY)
-        wants = self._attack.wants_gradient(self._iteration[active])
+        wants = self._attack.wants_gradient(active, self._iteration[active])
         ordered = np.concatenate([active[wants], active[~wants]])
         starts = range(0, len(ordered), self._call_rows)
         total = int(wants.sum())

@@ -82,7 +82,7 @@ def run(case: Case[RobustnessParameters]) -> Iterator[Finding]:
     cosines = minimum_loss_cosines(case.evidence, field.correct, no_head)
     outcomes = {}
     for setting in parameters.attacks:
-        if setting.build().directions and not gradients:
+        if setting.gradients and not gradients:
             yield from _skipped(setting.key, "the model gives no gradients")
             continue
         evaluation = _attack(case, field, setting)

@@ -30,7 +30,7 @@ def test_the_presets_are_the_settings_of_the_paper(preset, epsilon, steps, step_
 def test_fgsm_is_one_step_of_eight_levels():
     setting = resolve("fgsm")
 
-    assert (setting.threat.epsilon, setting.build().steps) == (8 / 255, 1)
+    assert (setting.threat.epsilon, setting.members()[0].attack.steps) == (8 / 255, 1)
 
 
 def test_a_mapping_names_everything_itself():
