@@ -92,6 +92,10 @@ class Attack(ABC):
         """
         return np.full((len(labels), 1), UNTARGETED, dtype=np.int64)
 
+    def notes(self, classes: int) -> tuple[str, ...]:
+        """What it does otherwise than its name says on so many classes, each in a few words for the report."""
+        return ()
+
     @abstractmethod
     def allocate(self, capacity: int, like: torch.Tensor) -> None:
         """Makes room for the state of `capacity` rows of images like `like` (c, h, w)."""
