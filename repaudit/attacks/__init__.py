@@ -25,7 +25,28 @@ from repaudit.errors import InvalidProfile, nearest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ENGINE = frozenset({"checks", "harness", "journal", "ledger", "noise", "objectives", "pool", "threat", "verdict"})
+ENGINE = frozenset(
+    {
+        "adversarials",
+        "asking",
+        "checks",
+        "harness",
+        "intake",
+        "journal",
+        "ledger",
+        "noise",
+        "objectives",
+        "outcomes",
+        "pool",
+        "reference",
+        "rounding",
+        "scout",
+        "search",
+        "threat",
+        "verdict",
+        "voting",
+    }
+)
 """Files of this folder that are no attacks."""
 UNTARGETED = -1
 """The target of a job that accepts any wrong class."""
@@ -49,7 +70,10 @@ class Rows:
     keys: torch.Tensor
     """(r,) int64: the noise stream of each job; `noise.step_keys` gives those of its steps."""
 
-    def select(self, chosen: torch.Tensor) -> Rows:
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def select(self, chosen: torch.Tensor | slice) -> Rows:
         """Only the rows at positions `chosen`."""
         return Rows(
             self.index[chosen],

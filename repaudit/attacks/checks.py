@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from repaudit.attacks.pool import require_pixels
+from repaudit.attacks.intake import require_pixels
 from repaudit.errors import InvalidData, InvalidModel
 from repaudit.evidence import padded
 from repaudit.finding import Notice

@@ -1,4 +1,4 @@
-"""Runs one attack over many images; it alone asks the network and judges the answers.
+"""Runs one attack, or one protocol of several, over many images; it alone asks the network and judges the answers.
 
 Queries are clipped to [0, 1] and nothing else is done to them; a success is a query within the radius that the
 network misclassifies, whichever iterate it is. Every call has the same number of rows, so a verdict is the same
@@ -7,26 +7,34 @@ beside any neighbours.
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from repaudit.attacks.asking import Asker
 from repaudit.attacks.checks import unchanged
-from repaudit.attacks.pool import Pool, Subjects
-from repaudit.attacks.verdict import Evaluation, Gradients, LastIterates, Ledger, judge
-from repaudit.evidence import padded
-from repaudit.foreign import contained
+from repaudit.attacks.ledger import OPEN, Ledger
+from repaudit.attacks.outcomes import Outcomes, Wanted
+from repaudit.attacks.pool import Plan, Pool
+from repaudit.attacks.rounding import Rounding
+from repaudit.attacks.search import Search
+from repaudit.attacks.voting import VotedSearch
 from repaudit.numerics import same_kernels
 
 if TYPE_CHECKING:
-    from collections.abc import Set
+    from collections.abc import Callable, Iterator, Set
 
-    from repaudit.attacks import Attack, Rows, Setting
-    from repaudit.attacks.pool import Call
+    from repaudit.attacks import Setting
+    from repaudit.attacks.adversarials import Adversarials
+    from repaudit.attacks.intake import Subjects
+    from repaudit.attacks.journal import Journal
+    from repaudit.attacks.scout import Scout
+    from repaudit.attacks.verdict import Evaluation, LastIterates, Witness
     from repaudit.case import EvaluationShape
-    from repaudit.classifier import Classifier, Output
+    from repaudit.classifier import Classifier
     from repaudit.images import ImageSet
     from repaudit.progress import Progress
 
@@ -41,8 +49,14 @@ def evaluate(
     shape: EvaluationShape,
     progress: Progress,
     kept: Set[str] = frozenset(),
+    witness: Witness | None = None,
+    journal: Journal | None = None,
+    adversarials: Adversarials | None = None,
+    eight_bit: bool = False,
+    classes: int | None = None,
+    scout: Scout | None = None,
 ) -> Evaluation:
-    """Attacks each image until it is broken or the attack's jobs are done.
+    """Attacks each image until it is broken or the jobs of the setting are done.
 
     Args:
         classifier: in eval mode, and left exactly as it was.
@@ -51,132 +65,134 @@ def evaluate(
         setting: which attack, how far, how long.
         seed: of all noise, with each image's id.
         shape: rows of every call, and how many calls the pool holds. Verdicts depend on `rows` only.
-        progress: shows images per second.
-        kept: ids whose first job runs to its last iterate even when broken on the way, for the features there.
-            Their verdicts are the same as without.
+        progress: shows images or queries per second.
+        kept: ids whose features under attack are wanted. Of a single attack their first job runs to its last
+            iterate even when broken on the way; of a protocol the deciding query is taken. Their verdicts are the
+            same as without.
+        witness: sees every query of the kept images' first job; for single attacks.
+        journal: of jobs that earlier runs finished; those are not searched again, and new ones are added.
+        adversarials: takes the deciding queries of broken images.
+        eight_bit: asks the network about each adversarial once more, rounded to 8 bits.
+        classes: how many of the logits, from the first, are classes a label can have; the others only help to
+            search. None: all.
+        scout: a faster copy of the network for the search.
 
     Raises:
         InvalidData: an image is not in [0, 1].
         InvalidModel: a module is in training mode, or a buffer changed under the attack.
         torch.OutOfMemoryError: the shape is too large for the device.
     """
-    (member,) = setting.members()
-    attack = member.attack
-    pool = Pool(subjects, images, attack, name=setting.name, seed=seed, shape=shape, device=classifier.device)
-    search = _Search(
-        classifier,
-        attack,
-        pool,
-        rows=shape.rows,
+    wanted = Wanted(
         kept=np.array([name in kept for name in subjects.ids], dtype=bool),
+        to_the_end=len(setting.members()) == 1,
+        witness=witness,
+        adversarials=adversarials,
+        journal=journal,
     )
-    stage = progress.stage(f"attack {setting.key}", len(subjects.ids), "images")
-    with unchanged(classifier.network), same_kernels(), torch.no_grad(), closing(pool), stage as watched:
-        left = 0
-        while search.step():
-            watched.advance(pool.left - left)
-            left = pool.left
-    return search.ledger.evaluation(
-        setting, seed=seed, ids=subjects.ids, last=search.last_iterates(), gradients=search.gradients
+    work = _Work(classifier, images, subjects, setting, seed, shape, progress, wanted, classes, eight_bit)
+    ledger = Ledger(len(subjects.ids), Plan(setting.members(), subjects))
+    with unchanged(classifier.network), same_kernels(), torch.no_grad():
+        if scout is not None and scout.half:
+            work.first_in_half(ledger, scout)
+        last = work.all_of_it(ledger, None if scout is None or scout.half else scout)
+    classes_searched = subjects.logits.shape[1]
+    return ledger.evaluation(
+        setting,
+        seed=seed,
+        ids=subjects.ids,
+        last=last,
+        notes=tuple(note for member in setting.members() for note in member.attack.notes(classes_searched)),
     )
 
 
-class _Search:
-    """One attack under way: what it asks, what becomes of each row."""
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One evaluation, in one or two passes."""
 
-    def __init__(self, classifier: Classifier, attack: Attack, pool: Pool, *, rows: int, kept: np.ndarray) -> None:
-        self._classifier, self._attack, self._pool = classifier, attack, pool
-        self._rows, self._kept = rows, kept
-        self._features: dict[int, np.ndarray] = {}
-        self.ledger = Ledger(len(kept))
-        self.gradients = Gradients()
+    classifier: Classifier
+    images: ImageSet
+    subjects: Subjects
+    setting: Setting
+    seed: int
+    shape: EvaluationShape
+    progress: Progress
+    wanted: Wanted
+    classes: int | None
+    eight_bit: bool
 
-    def step(self) -> bool:
-        """Fills the pool and asks one query for every row; False when nobody is left."""
-        entered = self._pool.fill()
-        if len(entered):
-            self._attack.begin(self._pool.rows(entered))
-        calls = self._pool.calls()
-        for call in calls:
-            self._run(call)
-        return bool(calls)
+    def first_in_half(self, ledger: Ledger, scout: Scout) -> None:
+        """Searches by the first member in half precision; what that cannot break is as it was."""
+        members = self.setting.members()[:1]
+        plan = Plan(members, self.subjects)
+        pending = _pending(ledger, self.subjects, self.wanted)[:, : plan.count]
+        pending[self.wanted.kept] = False  # their features belong to the search that counts
+        self._search(ledger, plan, pending, scout, trust_exhaustion=False, title="in half precision")
+        ledger.forget_exhausted(plan.count)
 
-    def last_iterates(self) -> LastIterates | None:
-        """Features of the kept images, None without a linear head."""
-        if self._classifier.split is None:
-            return None
-        position = np.array(sorted(self._features), dtype=np.int64)
-        width = int(self._classifier.split.weight.shape[1])
-        rows = [self._features[row] for row in position.tolist()]
-        return LastIterates(position, np.stack(rows) if rows else np.empty((0, width), dtype=np.float32))
+    def all_of_it(self, ledger: Ledger, scout: Scout | None) -> LastIterates | None:
+        """Searches by every member what is not decided yet; the features of the kept images."""
+        plan = Plan(self.setting.members(), self.subjects)
+        pending = _pending(ledger, self.subjects, self.wanted)
+        return self._search(ledger, plan, pending, scout, trust_exhaustion=True, title="").last_iterates()
 
-    def _run(self, call: Call) -> None:
-        rows = self._pool.rows(call.index)
-        query = padded(self._attack.propose(rows).clamp(0, 1), self._rows).requires_grad_(call.gradients > 0)
-        output = self._ask(query)
-        leaving, finished = self._judge(call.index, rows, query, output)
-        going = ~leaving & ~finished
-        self._go_on(rows, query, output.logits, going, call.gradients)
-        self._pool.advance(call.index[going])
-        self._pool.leave(call.index[leaving])
-        begun = self._pool.next_job(call.index[finished & ~leaving])
-        if len(begun):
-            self._attack.begin(self._pool.rows(begun))
+    def _search(
+        self,
+        ledger: Ledger,
+        plan: Plan,
+        pending: np.ndarray,
+        scout: Scout | None,
+        *,
+        trust_exhaustion: bool,
+        title: str,
+    ) -> Outcomes:
+        asker = Asker(self.classifier, self.shape.rows, classes=self.classes, scout=scout)
+        wanted = replace(
+            self.wanted, rounding=Rounding(asker, self.shape.rows, self.classes) if self.eight_bit else None
+        )
+        outcomes = Outcomes(ledger, wanted, self.subjects.ids, asker, trust_exhaustion)
+        device = self.classifier.device
+        pool = Pool(plan, self.subjects, self.images, pending=pending, seed=self.seed, shape=self.shape, device=device)
+        kind = Search if self.setting.votes == 1 else VotedSearch
+        search = kind(asker, plan, pool, outcomes, rows=self.shape.rows, votes=self.setting.votes)
+        name = " ".join(part for part in ("attack", self.setting.key, title) if part)
+        with closing(pool), self._stage(name, pool, plan) as advance:
+            while asked := search.round():
+                advance(asked)
+            outcomes.flush()
+        return outcomes
 
-    def _ask(self, query: torch.Tensor) -> Output:
-        with torch.set_grad_enabled(query.requires_grad):
-            return self._classifier.forward(query)
+    @contextmanager
+    def _stage(self, name: str, pool: Pool, plan: Plan) -> Iterator[Callable[[int], None]]:
+        """Shows images of a single attack; of a protocol queries, because one image can take thousands."""
+        n, single = len(self.subjects.ids), len(plan.members) == 1
+        total, unit = (n, "images") if single else (n * plan.queries, "queries")
+        done = 0
+        with self.progress.stage(name, total, unit) as stage:
 
-    def _judge(
-        self, index: np.ndarray, rows: Rows, query: torch.Tensor, output: Output
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Which rows leave because their image is decided, and which have come to the end of their job."""
-        place = self._pool.place(index)
-        perturbation = query[: len(index)] - rows.clean
-        answers = judge(self._attack.threat, perturbation, output.logits[: len(index)], rows.labels)
-        self.ledger.record(place, answers)
-        finished = self._attack.finished(index, place.iteration)
-        watched = self._kept[place.subject] & (place.job == 0) & answers.finite
-        if output.features is not None:
-            for row in np.flatnonzero(watched & finished):
-                self._features[int(place.subject[row])] = output.features[row].cpu().numpy()
-        return self.ledger.decided[place.subject] & ~(watched & ~finished), finished
+            def advance(asked: int) -> None:
+                nonlocal done
+                now = pool.left if single else min(max(done + asked, pool.left * plan.queries), total)
+                stage.advance(now - done)
+                done = now
 
-    def _go_on(self, rows: Rows, query: torch.Tensor, logits: torch.Tensor, going: np.ndarray, gradients: int) -> None:
-        """Tells the attack what the network answered to those rows whose job goes on."""
-        positions = np.flatnonzero(going)
-        asked = torch.from_numpy(positions[positions < gradients]).to(query.device)
-        unasked = torch.from_numpy(positions[positions >= gradients]).to(query.device)
-        if len(asked):
-            chosen = rows.select(asked)
-            objective, gradient = self._ascend(chosen, query, logits, asked)
-            self._attack.update(chosen, logits[asked].detach(), objective, gradient)
-        if len(unasked):
-            self._attack.update(rows.select(unasked), logits[unasked].detach(), None, None)
+            advance(0)
+            yield advance
+            stage.advance(total - done)
 
-    def _ascend(
-        self, chosen: Rows, query: torch.Tensor, logits: torch.Tensor, asked: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Objective and gradient of the asked rows, averaged over the attack's samples."""
-        samples = self._attack.samples
-        objective, gradient = torch.zeros(()), torch.zeros(())
-        for sample in range(samples):
-            answered = logits if sample == 0 else self._ask(query).logits
-            with torch.enable_grad():
-                wanted = self._attack.objective(chosen, answered[asked])
-                if wanted is None:
-                    raise TypeError(f"{type(self._attack).__name__} wants gradients and names no objective")
-                with contained():
-                    (slope,) = torch.autograd.grad(wanted.sum(), query)
-            self._classifier.work.backward_rows += len(query)
-            objective = objective + wanted.detach() / samples
-            gradient = gradient + slope[asked] / samples
-        return objective, self._finite(gradient)
 
-    def _finite(self, gradient: torch.Tensor) -> torch.Tensor:
-        largest = gradient.flatten(1).abs().amax(dim=1).cpu()
-        broken = ~largest.isfinite()
-        self.gradients.rows += len(largest)
-        self.gradients.zero += int((largest == 0).sum())
-        self.gradients.nonfinite += int(broken.sum())
-        return gradient.nan_to_num(0.0, 0.0, 0.0) if broken.any() else gradient
+def _pending(ledger: Ledger, subjects: Subjects, wanted: Wanted) -> np.ndarray:
+    """(n, j) jobs to search: what the journal does not hold, and what is wanted of jobs that it holds."""
+    if wanted.journal is not None:
+        ledger.restore(wanted.journal.entries, subjects.ids)
+    deciding = ledger.decisive()
+    again = np.flatnonzero(wanted.kept & wanted.to_the_end)
+    ledger.reopen(again, np.zeros_like(again))
+    broken = np.flatnonzero((deciding < ledger.jobs.shape[1]) & ~(wanted.kept & wanted.to_the_end))
+    if wanted.adversarials is None:
+        broken = broken[wanted.kept[broken]]
+    else:
+        broken = broken[[not wanted.adversarials.has(int(row)) for row in broken]]
+    ledger.reopen(broken, deciding[broken])
+    undecided = np.arange(ledger.jobs.shape[1]) <= deciding[:, None]
+    pending: np.ndarray = (ledger.jobs["code"] == OPEN) & undecided
+    return pending

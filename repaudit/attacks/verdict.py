@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -11,7 +12,6 @@ import torch
 
 if TYPE_CHECKING:
     from repaudit.attacks import Setting
-    from repaudit.attacks.pool import Place
     from repaudit.attacks.threat import Threat
 
 MARGINAL = 1e-4
@@ -37,7 +37,11 @@ CODES = {Outcome.ROBUST: 0, Outcome.BROKEN: 1, Outcome.ERROR: 2, Outcome.INITIAL
 
 @dataclass(frozen=True, slots=True)
 class LastIterates:
-    """Where the first job of some images ended, broken on the way or not."""
+    """Features of some images under attack.
+
+    Of a single attack: at the last iterate of the first job, broken on the way or not. Of a protocol: at the
+    deciding query of the images that it broke.
+    """
 
     position: np.ndarray
     """(k,) int64, rising: which of the evaluation's images."""
@@ -45,9 +49,24 @@ class LastIterates:
     """(k, d) float32."""
 
 
-@dataclass(slots=True)
+class Witness(ABC):
+    """Sees how kept images move, query by query of their first job."""
+
+    @abstractmethod
+    def saw(self, subject: np.ndarray, iteration: np.ndarray, features: np.ndarray | None, logits: np.ndarray) -> None:
+        """Takes the network's answers to some queries.
+
+        Args:
+            subject: (r,) int64, positions in the evaluation's ids; no image occurs twice.
+            iteration: (r,) int64, queries of the job that were answered before.
+            features: (r, d) float32, or None without a linear head.
+            logits: (r, c) float32.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class Gradients:
-    """Rows of backward passes whose result was used, and what was odd about them."""
+    """Rows of backward passes up to the deciding queries, and what was odd about them."""
 
     rows: int = 0
     zero: int = 0
@@ -65,6 +84,10 @@ class Evaluation:
     ids: tuple[str, ...]
     outcome: np.ndarray
     """(n,) int8, see `CODES`."""
+    members: tuple[str, ...]
+    """Attacks of the setting by name, in their order; one unless it is a protocol."""
+    member: np.ndarray
+    """(n,) int64: which of them the deciding job belongs to."""
     target: np.ndarray
     """(n,) int64: of the deciding job, −1 for any wrong class."""
     restart: np.ndarray
@@ -78,8 +101,16 @@ class Evaluation:
     """(n,) float64: ‖δ‖ of the deciding query in the threat's norm."""
     marginal: np.ndarray
     """(n,) bool: |margin| is below `MARGINAL` of the spread of the logits."""
+    gain: np.ndarray
+    """(n,) float64: over the first job, its best objective − the objective at its first query; NaN where it had
+    fewer than two gradients."""
+    eight_bit: np.ndarray
+    """(n,) int8: 1 where the deciding query of a broken image, rounded to 8 bits towards the image, is still
+    misclassified, 0 where not, −1 where it was not asked."""
+    notes: tuple[str, ...]
+    """What its attacks do otherwise than their names say, such as fewer targets on few classes."""
     last: LastIterates | None
-    """Of the images kept to the end; None without a linear head."""
+    """Of the kept images; None without a linear head."""
     gradients: Gradients
 
     def __len__(self) -> int:
@@ -132,70 +163,3 @@ def judge(threat: Threat, perturbation: torch.Tensor, logits: torch.Tensor, labe
     )
     finite, mistaken, inside, margin, length, spread = figures.cpu().numpy()  # one transfer for the whole call
     return Answers(finite > 0, mistaken > 0, inside > 0, margin, length, spread)
-
-
-class Ledger:
-    """The verdicts so far on n images."""
-
-    def __init__(self, n: int) -> None:
-        self.decided = np.zeros(n, dtype=bool)
-        """Broken or in error: nothing that follows changes the verdict."""
-        self._outcome = np.full(n, CODES[Outcome.ROBUST], dtype=np.int8)
-        self._target, self._restart, self._iteration = (np.zeros(n, dtype=np.int64) for _ in range(3))
-        self._margin, self._size, self._spread = (np.full(n, np.inf) for _ in range(3))
-
-    def record(self, place: Place, answers: Answers) -> None:
-        """Takes the answers to one query of each of r different images."""
-        subject = place.subject
-        undecided = ~self.decided[subject]
-        error = undecided & ~answers.finite
-        counts = undecided & answers.finite & answers.inside
-        broken = counts & answers.wrong
-        closer = counts & (answers.margin < self._margin[subject])
-        self._outcome[subject[error]] = CODES[Outcome.ERROR]
-        self._outcome[subject[broken]] = CODES[Outcome.BROKEN]
-        self.decided[subject[error | broken]] = True
-        for mine, seen in (
-            (self._target, place.target),
-            (self._restart, place.restart),
-            (self._iteration, place.iteration),
-            (self._margin, np.where(answers.finite, answers.margin, np.nan)),
-            (self._size, answers.size),
-            (self._spread, answers.spread),
-        ):
-            taken = error | broken | closer
-            mine[subject[taken]] = seen[taken]
-
-    def evaluation(
-        self,
-        setting: Setting,
-        *,
-        seed: int,
-        ids: tuple[str, ...],
-        last: LastIterates | None,
-        gradients: Gradients,
-    ) -> Evaluation:
-        """The verdicts, once every job is done.
-
-        Raises:
-            RuntimeError: an attack never asked anything within the threat about some image.
-        """
-        unasked = np.flatnonzero(np.isinf(self._margin))
-        if len(unasked):
-            raise RuntimeError(f"attack `{setting.key}` asked nothing within its threat about `{ids[unasked[0]]}`")
-        with np.errstate(invalid="ignore"):  # an error's margin is NaN, which is never marginal
-            marginal = np.abs(self._margin) < MARGINAL * self._spread
-        return Evaluation(
-            setting=setting,
-            seed=seed,
-            ids=ids,
-            outcome=self._outcome,
-            target=self._target,
-            restart=self._restart,
-            iteration=self._iteration,
-            margin=self._margin,
-            perturbation=self._size,
-            marginal=marginal,
-            last=last,
-            gradients=gradients,
-        )

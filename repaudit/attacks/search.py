@@ -1,0 +1,164 @@
+"""Jobs under way: what is asked for each row, and what becomes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from repaudit.evidence import padded
+from repaudit.foreign import contained
+
+if TYPE_CHECKING:
+    from repaudit.attacks import Attack, Rows
+    from repaudit.attacks.asking import Asker
+    from repaudit.attacks.outcomes import Outcomes
+    from repaudit.attacks.pool import Call, Plan, Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The rows of one call that work for one attack, and want a gradient or do not."""
+
+    attack: Attack
+    part: slice
+    """Their places in the call."""
+    wants: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """The rows of a group whose job goes on."""
+
+    group: Group
+    positions: np.ndarray
+    """Their places in the call."""
+    at: torch.Tensor | slice
+    """The same, as an index of tensors: a slice where the whole group goes on."""
+    rows: Rows
+
+
+class Search:
+    """Rounds of queries, one for every row of the pool each."""
+
+    def __init__(self, asker: Asker, plan: Plan, pool: Pool, outcomes: Outcomes, *, rows: int, votes: int) -> None:
+        self._asker, self._plan, self._pool, self._outcomes = asker, plan, pool, outcomes
+        self._rows, self._votes = rows, votes
+        self._threat = plan.members[0].attack.threat
+        (self._samples,) = {member.attack.samples for member in plan.members}
+
+    def round(self) -> int:
+        """Fills the pool and asks one query for every row; how many were asked, 0 when nobody is left."""
+        self._begin(self._pool.fill())
+        asked = 0
+        for planned in self._pool.calls():
+            call = self._pool.still(planned)
+            if len(call.index):
+                self._ask(call)
+                asked += len(call.index)
+        return asked
+
+    def _ask(self, call: Call) -> None:
+        count = len(call.index)
+        rows, groups = self._pool.rows(call.index), self._groups(call)
+        query = self._query(rows, groups).requires_grad_(bool(call.wants.any()))
+        output = self._asker.ask(query)
+        asked, logits = query.detach()[:count], output.logits.detach()[:count]
+        answers = self._asker.judge(self._threat, rows, asked, logits)
+        finished = self._finished(call, groups)
+        features = None if output.features is None else output.features.detach()[:count]
+        ruling = self._outcomes.settle(
+            self._pool.place(call.index), answers, finished, rows=rows, query=asked, logits=logits, features=features
+        )
+        self._pool.decide(call.index[ruling.decided], ruling.staying[ruling.decided])
+        there, over = self._pool.occupied(call.index), finished | ruling.over
+        self._go_on(call, rows, groups, there & ~over, query, output.logits)
+        self._pool.advance(call.index[there & ~over])
+        self._begin(self._pool.next_job(call.index[there & over]))
+
+    def _query(self, rows: Rows, groups: list[Group]) -> torch.Tensor:
+        """What the attacks propose, as pixels, filled up to a full call."""
+        proposed = [group.attack.propose(rows.select(group.part)) for group in groups]
+        return padded(torch.cat(proposed).clamp_(0, 1), self._rows)
+
+    def _finished(self, call: Call, groups: list[Group]) -> np.ndarray:
+        iteration = self._pool.place(call.index).iteration
+        parts = [(group.attack, group.part) for group in groups]
+        return np.concatenate([attack.finished(call.index[part], iteration[part]) for attack, part in parts])
+
+    def _groups(self, call: Call) -> list[Group]:
+        """Calls are sorted by these already."""
+        member = self._pool.member(call.index)
+        edges = np.flatnonzero((np.diff(member) != 0) | (call.wants[1:] != call.wants[:-1])) + 1
+        starts = [0, *edges.tolist()]
+        return [
+            Group(self._plan.members[member[start]].attack, slice(start, stop), bool(call.wants[start]))
+            for start, stop in zip(starts, [*starts[1:], len(member)], strict=True)
+        ]
+
+    def _begin(self, index: np.ndarray) -> None:
+        if not len(index):
+            return
+        member = self._pool.member(index)
+        for number in np.unique(member):
+            self._plan.members[number].attack.begin(self._pool.rows(index[member == number]))
+
+    def _go_on(
+        self,
+        call: Call,
+        rows: Rows,
+        groups: list[Group],
+        going: np.ndarray,
+        query: torch.Tensor,
+        logits: torch.Tensor,
+    ) -> None:
+        """Tells the attacks what the network answered about those rows whose job goes on."""
+        alive = [each for each in (_going(group, rows, going) for group in groups) if len(each.positions)]
+        wanting = [each for each in alive if each.group.wants]
+        objectives, slope = self._ascend(wanting, query, logits)
+        for each, objective in zip(wanting, objectives, strict=True):
+            gradient = slope[each.at]
+            figures = torch.stack([gradient.flatten(1).abs().amax(dim=1).double(), objective.double()])
+            largest, reached = figures.cpu().numpy()  # one transfer
+            self._outcomes.saw_gradient(self._pool.place(call.index[each.positions]), largest, reached)
+            if not np.isfinite(largest).all():
+                gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
+            each.group.attack.update(each.rows, logits.detach()[each.at], objective, gradient)
+        for each in alive:
+            if not each.group.wants:
+                each.group.attack.update(each.rows, logits.detach()[each.at], None, None)
+
+    def _ascend(
+        self, wanting: list[Going], query: torch.Tensor, logits: torch.Tensor
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Each group's objective, and the gradients of all rows of the call; both averaged over the samples."""
+        objectives, slope = [torch.zeros(()) for _ in wanting], torch.zeros(())
+        if not wanting:
+            return objectives, slope
+        for sample in range(self._samples):
+            answered = logits if sample == 0 else self._asker.ask(query).logits
+            with torch.enable_grad():
+                wanted = [_objective(each, answered[each.at]) for each in wanting]
+                with contained():
+                    (gradient,) = torch.autograd.grad(torch.cat(wanted).sum(), query)
+            self._asker.classifier.work.backward_rows += len(query)
+            objectives = [total + new.detach() / self._samples for total, new in zip(objectives, wanted, strict=True)]
+            slope = gradient if self._samples == 1 else slope + gradient / self._samples
+        return objectives, slope
+
+
+def _going(group: Group, rows: Rows, going: np.ndarray) -> Going:
+    positions = np.flatnonzero(going[group.part]) + group.part.start
+    if len(positions) == group.part.stop - group.part.start:
+        return Going(group, positions, group.part, rows.select(group.part))
+    at = torch.from_numpy(positions).to(rows.index.device)
+    return Going(group, positions, at, rows.select(at))
+
+
+def _objective(each: Going, logits: torch.Tensor) -> torch.Tensor:
+    objective = each.group.attack.objective(each.rows, logits)
+    if objective is None:
+        raise TypeError(f"{type(each.group.attack).__name__} wants gradients and names no objective")
+    return objective
