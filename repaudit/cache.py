@@ -1,4 +1,4 @@
-"""Where things are kept between runs: clean passes, and content hashes of image files.
+"""Where things are kept between runs: clean passes, journals of attacks, and content hashes of image files.
 
 `$REPAUDIT_CACHE`, else `$XDG_CACHE_HOME/repaudit`, else `~/.cache/repaudit`. Nothing here is needed to get a
 result, so a folder that cannot be written costs time, never a run.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from repaudit.progress import Progress
 
-ENTRIES = ("evidence", "content.sqlite3", "content.sqlite3-journal")
+ENTRIES = ("evidence", "attacks", "content.sqlite3", "content.sqlite3-journal")
 """Everything that repaudit keeps here; the rest of the folder, if it is somebody else's, is never touched."""
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import torch
 from pydantic import BaseModel, ConfigDict
 
 from repaudit.randomness import generator
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     import numpy as np
 
     from repaudit.classifier import Classifier
@@ -38,6 +42,20 @@ class EvaluationShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """What a scan may keep on disk, and find there."""
+
+    cache: Path | None = None
+    """Folder of kept work; None keeps nothing."""
+    identity: Mapping[str, object] = field(default_factory=dict)
+    """JSON values that every answer of the network depends on."""
+    fresh: bool = False
+    """Forget what earlier runs left."""
+    adversarials: Path | None = None
+    """Folder for adversarial images; None saves none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case(Generic[P]):
     """One classifier on one set of images, with what one clean pass left."""
 
@@ -48,6 +66,9 @@ class Case(Generic[P]):
     seed: int
     shape: EvaluationShape
     progress: Progress
+    storage: Storage = field(default_factory=Storage)
+    dtype: torch.dtype = torch.float32
+    """Of the clean pass and of searches; what counts is asked in float32."""
 
     def random(self, purpose: str) -> np.random.Generator:
         """A generator of its own for each purpose: one audit's draws never move another's."""

@@ -72,10 +72,13 @@ class Card:
 
 @dataclass(slots=True)
 class Work:
-    """Rows that went through the network: the honest cost of an audit."""
+    """What was asked of the network: the honest cost of an audit."""
 
     forward_rows: int = 0
     backward_rows: int = 0
+    jobs_known: int = 0
+    """Jobs of attacks that an earlier run had finished."""
+    jobs_searched: int = 0
 
 
 class Head(Protocol):

@@ -6,7 +6,8 @@
     │   ├── InvalidData           a data reference, a label mapping, an image
     │   ├── InvalidProfile        a profile, a gate, an audit's parameter
     │   ├── InvalidOutput         a place where nothing can be written
-    │   └── InvalidReport         a saved report that is truncated, foreign or of a newer major version
+    │   ├── InvalidReport         a saved report that is truncated, foreign or of a newer major version
+    │   └── InvalidJournal        a record of earlier attacks that belongs to another evaluation, or is damaged
     ├── UnfinishedError     (3)   started, could not finish; what was measured is kept
     └── Interrupted   (130/143)   somebody stopped it; the same command continues
 
@@ -78,6 +79,10 @@ class InvalidReport(UsageError):
     """A saved report that cannot be read."""
 
 
+class InvalidJournal(UsageError):
+    """A record of an earlier evaluation that cannot be continued."""
+
+
 class UnfinishedError(RepauditError):
     """The work started and could not finish; what was measured is kept."""
 
@@ -91,7 +96,7 @@ class Interrupted(RepauditError):
         name = signal.Signals(signal_number).name
         super().__init__(
             f"interrupted ({name})",
-            remedy="the same command again; the clean pass continues where it stopped, attacks begin anew",
+            remedy="the same command again; it continues where it stopped",
         )
         self.signal_number = signal_number
 

@@ -121,9 +121,20 @@ def collect(
 
 
 def evidence_key(classifier: Classifier, images: ImageSet, *, rows: int, dtype: torch.dtype) -> str:
-    """sha256 over everything that can move a logit: weights, code, preprocessing, data, numerics, versions."""
-    card = classifier.card
+    """sha256 over everything that can move a logit."""
     identity = {
+        **evidence_identity(classifier, images, rows=rows, dtype=dtype),
+        "order": hashlib.sha256("\0".join(images.ids).encode()).hexdigest(),
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def evidence_identity(
+    classifier: Classifier, images: ImageSet, *, rows: int, dtype: torch.dtype
+) -> dict[str, object]:
+    """Everything that can move a logit of one image: weights, code, preprocessing, data, numerics, versions."""
+    card = classifier.card
+    return {
         "format": FORMAT,
         "weights": card.weights_sha256,
         "architecture": card.architecture,
@@ -132,14 +143,12 @@ def evidence_key(classifier: Classifier, images: ImageSet, *, rows: int, dtype: 
         "preprocess": card.preprocess.as_dict(),
         "head": [card.head.kind, *card.head.modules],
         "images": images.fingerprint,
-        "order": hashlib.sha256("\0".join(images.ids).encode()).hexdigest(),
         "dtype": str(dtype),
         "device": classifier.device.type,
         "rows": rows,
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in ("torch", "torchvision", "timm", "numpy", "pillow")},
     }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def padded(images: torch.Tensor, rows: int) -> torch.Tensor:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from repaudit.audits import Material
+from repaudit.case import Storage
 from repaudit.errors import Interrupted, RepauditError
-from repaudit.evidence import collect
+from repaudit.evidence import collect, evidence_identity
 from repaudit.finding import Finding, Notice, Skipped
 from repaudit.tripwire import check_label_order
 
@@ -47,6 +48,10 @@ class AuditOutcome:
     duration_s: float
     forward_rows: int
     backward_rows: int
+    cached: bool = False
+    """An earlier run had done all of its attacks."""
+    resumed: bool = False
+    """An earlier run had done some of them."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,7 +88,9 @@ class Conditions:
     dtype: torch.dtype
     fresh: bool
     cache: Path | None
-    """Folder of kept passes; None keeps nothing."""
+    """Folder of kept work; None keeps nothing."""
+    adversarials: Path | None = None
+    """Folder for adversarial images; None saves none."""
 
 
 def examine(
@@ -129,6 +136,13 @@ def examine(
         seed=conditions.seed,
         shape=conditions.shape,
         progress=progress,
+        storage=Storage(
+            cache=conditions.cache,
+            identity=evidence_identity(classifier, images, rows=conditions.shape.rows, dtype=conditions.dtype),
+            fresh=conditions.fresh,
+            adversarials=conditions.adversarials,
+        ),
+        dtype=conditions.dtype,
     )
     for audit in audits:
         try:
@@ -142,6 +156,7 @@ def examine(
 def _run(audit: BoundAudit, material: Material) -> AuditOutcome:
     work = material.classifier.work
     forward, backward, started = work.forward_rows, work.backward_rows, time.monotonic()
+    known, searched = work.jobs_known, work.jobs_searched
     findings: list[Finding] = []
     status, reason = Status.OK, None
     missing = audit.needs - material.classifier.capabilities
@@ -165,6 +180,8 @@ def _run(audit: BoundAudit, material: Material) -> AuditOutcome:
         duration_s=time.monotonic() - started,
         forward_rows=work.forward_rows - forward,
         backward_rows=work.backward_rows - backward,
+        cached=work.jobs_known > known and work.jobs_searched == searched,
+        resumed=work.jobs_known > known and work.jobs_searched > searched,
     )
 
 

@@ -202,7 +202,11 @@ def _run(examination: Examination, occasion: Occasion) -> Run:
         ),
         audits={
             each.audit.id: Cost(
-                duration_s=each.duration_s, forward_rows=each.forward_rows, backward_rows=each.backward_rows
+                duration_s=each.duration_s,
+                forward_rows=each.forward_rows,
+                backward_rows=each.backward_rows,
+                cached=each.cached,
+                resumed=each.resumed,
             )
             for each in examination.outcomes
         },

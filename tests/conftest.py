@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from repaudit.attacks.pool import Subjects
+from repaudit.attacks.intake import Subjects
 from repaudit.case import Case, EvaluationShape, Parameters
 from repaudit.classifier import Capability, Card, Classifier, HeadCard
 from repaudit.evidence import Evidence, collect

@@ -9,7 +9,7 @@ from torch import nn
 
 from repaudit.attacks import resolve
 from repaudit.attacks.harness import evaluate
-from repaudit.attacks.pool import Subjects
+from repaudit.attacks.intake import Subjects
 from repaudit.case import EvaluationShape
 from repaudit.errors import Interrupted, InvalidModel, UnfinishedError
 from repaudit.evidence import collect

@@ -22,7 +22,7 @@ class Adversarials:
     """Deciding queries on their way to a file; they wait on disk, not in memory."""
 
     def __init__(self) -> None:
-        self._stream = TemporaryFile()
+        self._stream = TemporaryFile()  # noqa: SIM115 — open as long as the evaluation
         self._shape: tuple[int, ...] = ()
         self._rows: dict[int, tuple[int, int]] = {}
         self._count = 0

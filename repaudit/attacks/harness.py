@@ -133,6 +133,8 @@ class _Work:
         """Searches by every member what is not decided yet; the features of the kept images."""
         plan = Plan(self.setting.members(), self.subjects)
         pending = _pending(ledger, self.subjects, self.wanted)
+        self.classifier.work.jobs_known += int((ledger.jobs["code"] != OPEN).sum())
+        self.classifier.work.jobs_searched += int(pending.sum())
         return self._search(ledger, plan, pending, scout, trust_exhaustion=True, title="").last_iterates()
 
     def _search(

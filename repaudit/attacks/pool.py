@@ -27,14 +27,16 @@ EMPTY = -1
 
 
 class Plan:
-    """The jobs of every image, in the order in which they count: member by member, restart by restart, target by
-    target."""
+    """The jobs of every image in the order in which they count: by member, then by restart, then by target."""
 
     def __init__(self, members: tuple[Member, ...], subjects: Subjects) -> None:
         self.members = members
         targets = [member.attack.targets(subjects.logits, subjects.labels) for member in members]
         self._targets = np.concatenate(targets, axis=1)
-        member, restart, column, offset = [], [], [], 0
+        member: list[int] = []
+        restart: list[int] = []
+        column: list[int] = []
+        offset = 0
         for number, (each, tried) in enumerate(zip(members, targets, strict=True)):
             width = tried.shape[1]
             for repeat in range(each.attack.restarts):

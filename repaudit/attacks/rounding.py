@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from repaudit.evidence import padded
-
 if TYPE_CHECKING:
     from repaudit.attacks.asking import Asker
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -163,3 +163,46 @@ def judge(threat: Threat, perturbation: torch.Tensor, logits: torch.Tensor, labe
     )
     finite, mistaken, inside, margin, length, spread = figures.cpu().numpy()  # one transfer for the whole call
     return Answers(finite > 0, mistaken > 0, inside > 0, margin, length, spread)
+
+
+PER_IMAGE = (
+    "outcome",
+    "member",
+    "target",
+    "restart",
+    "iteration",
+    "margin",
+    "perturbation",
+    "marginal",
+    "gain",
+    "eight_bit",
+)
+"""Columns of an `Evaluation`."""
+
+
+def with_smaller(found: Evaluation, smaller: Evaluation) -> Evaluation:
+    """The verdicts of one radius, given those of a smaller one on at least the same images.
+
+    What a smaller radius broke is broken at a larger one, by the same query; the rest is as found.
+
+    Args:
+        found: of the larger radius, on the images that the smaller one left and perhaps some more.
+        smaller: of the smaller radius, on all images in question.
+    """
+    place = {name: row for row, name in enumerate(found.ids)}
+    rows = np.array([place.get(name, -1) for name in smaller.ids], dtype=np.int64)
+    broken = smaller.outcome == CODES[Outcome.BROKEN]
+    unknown = [smaller.ids[row] for row in np.flatnonzero(~broken & (rows < 0))]
+    if unknown:
+        raise ValueError(f"`{unknown[0]}` was neither broken at the smaller radius nor attacked at the larger one")
+    columns = {}
+    for name in PER_IMAGE:
+        before = getattr(smaller, name)
+        columns[name] = before if not len(found.ids) else np.where(broken, before, getattr(found, name)[rows])
+    last = None
+    if found.last is not None:
+        back = {name: row for row, name in enumerate(smaller.ids)}
+        position = np.array([back[found.ids[row]] for row in found.last.position], dtype=np.int64)
+        order = np.argsort(position)
+        last = LastIterates(position[order], found.last.features[order])
+    return replace(found, ids=smaller.ids, last=last, **columns)

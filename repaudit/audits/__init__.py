@@ -18,6 +18,9 @@ from repaudit.case import Case, EvaluationShape, P, Parameters
 from repaudit.errors import InvalidProfile, nearest
 
 if TYPE_CHECKING:
+    import torch
+
+    from repaudit.case import Storage
     from repaudit.classifier import Capability, Classifier
     from repaudit.evidence import Evidence
     from repaudit.finding import Finding, KeySpec
@@ -48,6 +51,8 @@ class Material:
     seed: int
     shape: EvaluationShape
     progress: Progress
+    storage: Storage
+    dtype: torch.dtype
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +106,8 @@ class Audit(Generic[P]):
                     seed=material.seed,
                     shape=material.shape,
                     progress=material.progress,
+                    storage=material.storage,
+                    dtype=material.dtype,
                 )
             )
 

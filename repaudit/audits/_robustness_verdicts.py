@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SATURATED = 0.95
 """Attack success above this, or below its complement, says little about the order of models or images."""
+SHARES = ("asr", "robust_accuracy", "error_share")
 MARGINAL_LISTED = 100
 COVERS = "interval covers sampling only, not attack weakness"
 
@@ -99,6 +100,12 @@ def shares(key: str, counted: Tally, note: str) -> Iterator[Measurement | Skippe
         yield Skipped(key=f"robustness.{key}.asr", reason=reason)
     yield _share(f"robustness.{key}.robust_accuracy", counted.robust, counted.n, Better.HIGHER, f"of all; {note}")
     yield _share(f"robustness.{key}.error_share", counted.error, counted.n, Better.LOWER, "non-finite logits; of all")
+
+
+def shares_skipped(key: str, reason: str) -> Iterator[Skipped]:
+    """None of the shares could be had."""
+    for name in SHARES:
+        yield Skipped(key=f"robustness.{key}.{name}", reason=reason)
 
 
 def verdict_findings(evaluation: Evaluation, field: Field) -> Iterator[Finding]:

@@ -6,35 +6,47 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
+from pydantic import BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema, field_validator
 from pydantic import Field as Parameter
-from pydantic import PlainSerializer, PlainValidator, WithJsonSchema, field_validator
 
-from repaudit.attacks import Setting, presets, resolve
+from repaudit.attacks import Setting, presets, resolve, resolve_list
 from repaudit.attacks.checks import preflight
-from repaudit.attacks.harness import evaluate
-from repaudit.attacks.pool import Subjects
+from repaudit.attacks.threat import parse_length
 from repaudit.audits import Audit, Offer
-from repaudit.audits._robustness_features import minimum_loss_cosines, perturbation_findings, trend_findings
-from repaudit.audits._robustness_verdicts import Field, shares, tally, union, verdict_findings
+from repaudit.audits._robustness_analyses import Analyses, relation_specs, relations_skipped
+from repaudit.audits._robustness_attack import Engine
+from repaudit.audits._robustness_mechanism import mechanism_skipped, mechanism_specs
+from repaudit.audits._robustness_run import Attacked, attacked
+from repaudit.audits._robustness_verdicts import Field, shares, shares_skipped, tally, union, verdict_findings
+from repaudit.audits._robustness_virtual import part_keys
 from repaudit.case import Case, Parameters
 from repaudit.classifier import Capability
 from repaudit.errors import InvalidProfile
-from repaudit.finding import Better, Bounds, Finding, KeySpec, Skipped, Unit, key_specs
+from repaudit.finding import Better, Bounds, Finding, KeySpec, Unit, key_specs
 from repaudit.images import stratified
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from repaudit.attacks.verdict import Evaluation
-    from repaudit.audits._robustness_features import Cosines
+    import numpy as np
 
-SHARES = ("asr", "robust_accuracy", "error_share")
-RELATIONS = ("perturbation_rms", "perturbation_pearson", "cosine_spearman", "margin_spearman")
+    from repaudit.finding import Notice
+
 WORST = "worst"
+
+
+def _listed(raw: object) -> object:
+    """Entries with a list of radii become one setting a radius."""
+    if not isinstance(raw, list | tuple):
+        return raw
+    return tuple(
+        setting for entry in raw for setting in ((entry,) if isinstance(entry, Setting) else resolve_list(entry))
+    )
+
 
 AttackSetting = Annotated[
     Setting,
-    PlainValidator(resolve),
+    PlainValidator(lambda raw: raw if isinstance(raw, Setting) else resolve(raw)),
     PlainSerializer(Setting.as_dict),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),
 ]
@@ -43,14 +55,24 @@ AttackSetting = Annotated[
 class RobustnessParameters(Parameters):
     """Which attacks, on how many images."""
 
-    attacks: tuple[AttackSetting, ...] = Parameter(
+    attacks: Annotated[tuple[AttackSetting, ...], BeforeValidator(_listed)] = Parameter(
         default_factory=lambda: (resolve("fgsm"), resolve("pgd_w")), min_length=1
     )
-    """Presets by name, or mappings such as `{name: pgd, key: pgd_2, epsilon: 2/255, steps: 20, step_size: 0.5/255}`."""
+    """Presets by name, or mappings such as `{name: pgd, key: pgd_2, epsilon: 2/255, steps: 20, step_size: 0.5/255}`.
+    With `epsilon: [1/255, 2/255]` what one radius breaks is broken at the larger ones."""
     limit: int | None = Parameter(default=None, ge=1)
     """Images at most, in each class its share; initially wrong ones count among them. None takes all."""
     perturbation_limit: int = Parameter(default=256, ge=0)
-    """Images whose attack runs to its last iterate although they are broken, for the features there."""
+    """Images whose features are followed under attack: a single attack on them runs to its last iterate although they
+    are broken. Also how many the mechanism, the linear distances and a search for a telling radius use."""
+    mechanism_epsilon: Annotated[float, BeforeValidator(parse_length)] = "0.4/255"  # type: ignore[assignment]
+    """The smaller of the two radii, `linf`, at which one step's effect on features is looked at."""
+    eight_bit: bool = True
+    """Asks the network about every adversarial once more, rounded to 8 bits."""
+    engine: Engine = Engine.POOL
+    """`reference` has AutoAttack run by its published implementation."""
+    virtual_head: str | None = None
+    """A safetensors file with `weight` (V, d) and `bias` (V,) of the virtual classes that the model was trained with."""
 
     @field_validator("attacks")
     @classmethod
@@ -69,31 +91,62 @@ def run(case: Case[RobustnessParameters]) -> Iterator[Finding]:
     """Yields shares, trends, figures and columns of each attack, and the union of all as `robustness.worst.*`."""
     parameters = case.parameters
     field = _field(case)
-    ids = tuple(case.evidence.ids[row] for row in field.rows)
-    found = preflight(case.classifier, case.images, ids, case.shape)
+    found = preflight(case.classifier, case.images, tuple(case.evidence.ids[row] for row in field.rows), case.shape)
     yield from found.remarks
-    if found.faults:
-        yield from found.faults
-        for key in [*(setting.key for setting in parameters.attacks), WORST]:
-            yield from _skipped(key, found.faults[0].message)
-        return
     gradients = found.gradients and Capability.GRADIENTS in case.classifier.capabilities
-    no_head = case.classifier.card.head.reason or "the model has no linear head"
-    cosines = minimum_loss_cosines(case.evidence, field.correct, no_head)
-    outcomes = {}
+    analyses = Analyses(
+        case,
+        field,
+        limit=parameters.perturbation_limit,
+        small=parameters.mechanism_epsilon,
+        gradients=gradients and not found.faults,
+    )
+    outcomes: dict[str, np.ndarray] = {}
+    yield from found.faults
     for setting in parameters.attacks:
-        if setting.gradients and not gradients:
-            yield from _skipped(setting.key, "the model gives no gradients")
+        reason = _obstacle(setting, gradients, found.faults)
+        if reason is not None:
+            yield from _skipped(setting, reason, parameters)
             continue
-        evaluation = _attack(case, field, setting)
-        outcomes[setting.key] = evaluation.outcome
-        yield from verdict_findings(evaluation, field)
-        yield from _relations(case, field, evaluation, cosines)
+    for each in attacked(case, field, analyses.kept, _possible(parameters, gradients, found.faults), analyses.witness):
+        outcomes[each.evaluation.setting.key] = each.evaluation.outcome
+        yield from _findings(each, field, analyses)
+    yield from mechanism_skipped(found.faults[0].message) if found.faults else analyses.mechanism()
+    yield from _worst(outcomes, field, found.faults)
+
+
+def _findings(each: Attacked, field: Field, analyses: Analyses[RobustnessParameters]) -> Iterator[Finding]:
+    yield from verdict_findings(each.evaluation, field)
+    for part in each.parts:
+        yield from shares(part.key, tally(part.outcome, len(field.rows)), part.note)
+    yield from analyses.findings(each.evaluation, each.witness)
+
+
+def _worst(outcomes: Mapping[str, np.ndarray], field: Field, faults: tuple[Notice, ...]) -> Iterator[Finding]:
     if outcomes:
         together = union(list(outcomes.values()))
         yield from shares(WORST, tally(together, len(field.rows)), f"broken by any of {', '.join(outcomes)}")
     else:
-        yield from _skipped(WORST, "no attack could run")
+        yield from shares_skipped(WORST, faults[0].message if faults else "no attack could run")
+
+
+def _possible(parameters: RobustnessParameters, gradients: bool, faults: tuple[Notice, ...]) -> tuple[Setting, ...]:
+    return tuple(setting for setting in parameters.attacks if _obstacle(setting, gradients, faults) is None)
+
+
+def _obstacle(setting: Setting, gradients: bool, faults: tuple[Notice, ...]) -> str | None:
+    """Why an attack cannot run; None where it can. An attack that decides by votes takes random networks."""
+    unbearable = [fault for fault in faults if setting.votes == 1 or fault.code != "random-network"]
+    if unbearable:
+        return unbearable[0].message
+    return "the model gives no gradients" if setting.gradients and not gradients else None
+
+
+def _skipped(setting: Setting, reason: str, parameters: RobustnessParameters) -> Iterator[Finding]:
+    yield from shares_skipped(setting.key, reason)
+    yield from relations_skipped(setting.key, reason)
+    for key in part_keys(setting, parameters.virtual_head):
+        yield from shares_skipped(key, reason)
 
 
 def _field(case: Case[RobustnessParameters]) -> Field:
@@ -103,66 +156,30 @@ def _field(case: Case[RobustnessParameters]) -> Field:
     return Field(n, rows, rows[case.evidence.summary.correct[rows]])
 
 
-def _attack(case: Case[RobustnessParameters], field: Field, setting: Setting) -> Evaluation:
-    evidence, correct = case.evidence, field.correct
-    ids = tuple(evidence.ids[row] for row in correct)
-    # the same images for every attack, so that their perturbations can be compared
-    order = case.random("robustness.perturbation").permutation(len(ids))
-    kept = order[: case.parameters.perturbation_limit] if evidence.features is not None else order[:0]
-    return evaluate(
-        case.classifier,
-        case.images,
-        Subjects(ids=ids, labels=evidence.labels[correct], logits=evidence.logits[correct]),
-        setting,
-        seed=case.seed,
-        shape=case.shape,
-        progress=case.progress,
-        kept={ids[position] for position in kept},
-    )
-
-
-def _relations(
-    case: Case[RobustnessParameters], field: Field, evaluation: Evaluation, cosines: Cosines
-) -> Iterator[Finding]:
-    margins = case.evidence.summary.margin[field.correct]
-    yield from trend_findings(evaluation, cosines, margins)
-    if case.evidence.features is None:
-        reason = case.classifier.card.head.reason or "the model has no linear head"
-    elif case.parameters.perturbation_limit == 0:
-        reason = "perturbation_limit is 0"
-    else:
-        reason = "no initially correct image ran to the end of the attack"
-    yield from perturbation_findings(evaluation, case.evidence, field.correct, reason)
-
-
-def _skipped(key: str, reason: str) -> Iterator[Skipped]:
-    for name in SHARES if key == WORST else (*SHARES, *RELATIONS):
-        yield Skipped(key=f"robustness.{key}.{name}", reason=reason)
-
-
-def _specs(key: str) -> tuple[KeySpec, ...]:
-    """What is yielded of one attack, or of `worst`."""
-    rms, *correlations = (f"robustness.{key}.{name}" for name in RELATIONS)
-    shares = (
+def _share_specs(key: str) -> tuple[KeySpec, ...]:
+    return (
         *key_specs(Unit.FRACTION, Better.LOWER, Bounds.ANY, f"robustness.{key}.asr", f"robustness.{key}.error_share"),
         *key_specs(Unit.FRACTION, Better.HIGHER, Bounds.ANY, f"robustness.{key}.robust_accuracy"),
     )
-    if key == WORST:
-        return shares
-    return (
-        *shares,
-        *key_specs(Unit.SCALE, Better.NEITHER, Bounds.ANY, rms),
-        *key_specs(Unit.CORRELATION, Better.NEITHER, Bounds.ANY, *correlations),
-    )
+
+
+def _specs(key: str) -> tuple[KeySpec, ...]:
+    """What is yielded of one attack."""
+    return (*_share_specs(key), *relation_specs(key))
 
 
 def _offer(parameters: RobustnessParameters) -> Offer:
     """The keys of the attacks that are asked for; every other preset by the list that would hold it too."""
     asked = [setting.key for setting in parameters.attacks]
+    parts = [key for setting in parameters.attacks for key in part_keys(setting, parameters.virtual_head)]
     others = [preset for preset in presets() if preset not in asked]
     written = ", ".join(_as_written(setting) for setting in parameters.attacks)
     return Offer(
-        declared=tuple(spec for key in (*asked, WORST) for spec in _specs(key)),
+        declared=(
+            *(spec for key in asked for spec in _specs(key)),
+            *(spec for key in (*parts, WORST) for spec in _share_specs(key)),
+            *mechanism_specs(),
+        ),
         elsewhere={
             spec.pattern: f"--set 'robustness.attacks=[{written}, {preset}]'"
             for preset in others
@@ -180,9 +197,9 @@ def _as_written(setting: Setting) -> str:
 
 audit = Audit(
     question="How often does a small change made on purpose change its answer?",
-    version=1,
+    version=2,
     needs=frozenset(),
-    declared=_specs("*"),
+    declared=(*_specs("*"), *mechanism_specs()),
     parameters=RobustnessParameters,
     run=run,
     offer=_offer,

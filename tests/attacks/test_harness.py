@@ -9,7 +9,7 @@ from torch import nn
 
 from repaudit.attacks import UNTARGETED, Attack, Method, Options, resolve
 from repaudit.attacks.harness import evaluate
-from repaudit.attacks.pool import Subjects
+from repaudit.attacks.intake import Subjects
 from repaudit.attacks.threat import Norm, Threat
 from repaudit.attacks.verdict import CODES, Outcome
 from repaudit.case import EvaluationShape

@@ -1,0 +1,131 @@
+"""Attacks on a model trained with virtual classes: their logits help to search, and only the real ones are judged.
+
+The published evaluation of such models (AAAI 2025) runs AutoAttack with K + V − 1 targets on the widened head. An
+image is robust only if neither that nor the standard protocol on the K real classes breaks it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from repaudit.attacks import resolve
+from repaudit.attacks.intake import Subjects
+from repaudit.attacks.verdict import CODES, PER_IMAGE, Evaluation, Outcome
+from repaudit.attacks.widened import widened
+from repaudit.audits._robustness_attack import Engine, Targets, verdicts
+from repaudit.errors import InvalidModel
+
+if TYPE_CHECKING:
+    from repaudit.attacks import Setting
+    from repaudit.audits._robustness_verdicts import Field
+    from repaudit.case import Case, P
+
+K_ONLY, PLUS = "k_only", "plus"
+
+
+def part_keys(setting: Setting, virtual_head: str | None) -> tuple[str, ...]:
+    """Keys of the parts of a headline; none where it has none."""
+    if virtual_head is None or not _standard(setting):
+        return ()
+    return (f"{setting.key}_{K_ONLY}", f"{setting.key}_{PLUS}")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the attacks that a headline unites."""
+
+    key: str
+    outcome: np.ndarray
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Virtual:
+    """The widened model, ready to be attacked."""
+
+    targets: Targets
+    classes: int
+    """Real and virtual ones together."""
+
+    def united(self, case: Case[P], setting: Setting, k_only: Evaluation) -> tuple[Evaluation, tuple[Part, ...]]:
+        """The headline of a standard protocol and its two parts.
+
+        Args:
+            case: of the audit.
+            setting: the standard protocol.
+            k_only: its verdicts on the real classes alone.
+        """
+        asked = {"name": "autoattack", "version": "virtual", "target_count": self.classes - 1}
+        threat = {"norm": setting.threat.norm.value, "epsilon": setting.threat.epsilon}
+        widest = resolve({**asked, **threat, "key": f"{setting.key}_{PLUS}"})
+        plus = verdicts(case, widest, self.targets)
+        parts = (
+            Part(f"{setting.key}_{K_ONLY}", k_only.outcome, "the standard protocol on the real classes alone"),
+            Part(f"{setting.key}_{PLUS}", plus.outcome, f"{self.classes - 1} targets on the widened head"),
+        )
+        return _union(k_only, plus), parts
+
+
+def virtual_classes(case: Case[P], field: Field, targets: Targets, path: str | None) -> Virtual | None:
+    """The model widened by the virtual classes of a file; None without one.
+
+    Raises:
+        InvalidModel: no such file, not of this model's feature width, or a model without a linear head.
+    """
+    if path is None:
+        return None
+    weight, bias = _read(Path(path), case)
+    wide = widened(case.classifier, weight, bias)
+    features = case.evidence.features
+    if features is None:
+        raise InvalidModel("virtual classes need the model's features", remedy="a model with a linear head")
+    more = np.asarray(features)[field.correct] @ weight.numpy().T + bias.numpy()
+    logits = np.concatenate([targets.subjects.logits, more.astype(np.float32)], axis=1)
+    subjects = Subjects(ids=targets.subjects.ids, labels=targets.subjects.labels, logits=logits)
+    classes = case.classifier.card.classes_count
+    return Virtual(
+        replace(targets, classifier=wide, scout=None, subjects=subjects, classes=classes, engine=Engine.POOL),
+        classes + len(weight),
+    )
+
+
+def _standard(setting: Setting) -> bool:
+    return setting.name == "autoattack" and setting.options.model_dump().get("version") == "standard"
+
+
+def _read(path: Path, case: Case[P]) -> tuple[torch.Tensor, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        stored = load_file(path)
+        weight, bias = stored["weight"].float(), stored["bias"].float()
+    except (OSError, SafetensorError, KeyError) as error:
+        raise InvalidModel(
+            f"`{path}` holds no virtual classes",
+            detail=str(error),
+            remedy="--set robustness.virtual_head=FILE with tensors `weight` (V, d) and `bias` (V,)",
+        ) from None
+    width = case.classifier.card.head.feature_width
+    if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
+        raise InvalidModel(
+            f"virtual classes of shape {tuple(weight.shape)} and {tuple(bias.shape)}, but features of width {width}",
+            remedy="the file that was written beside this model",
+        )
+    return weight, bias
+
+
+def _union(one: Evaluation, other: Evaluation) -> Evaluation:
+    """Broken where either broke it; the record is the first one's where that decided anything."""
+    robust = CODES[Outcome.ROBUST]
+    broken = CODES[Outcome.BROKEN]
+    second = (one.outcome == robust) | ((one.outcome != broken) & (other.outcome == broken))
+    second |= (one.outcome == robust) & (other.outcome == robust) & (other.margin < one.margin)
+    columns = {name: np.where(second, getattr(other, name), getattr(one, name)) for name in PER_IMAGE}
+    columns["member"] = np.where(second, other.member + len(one.members), one.member)
+    return replace(one, members=(*one.members, *other.members), **columns)
