@@ -37,6 +37,10 @@ class Adversarials:
             self._rows[image] = (number, self._count)
             self._count += 1
 
+    def close(self) -> None:
+        """Forgets them."""
+        self._stream.close()
+
     def has(self, subject: int) -> bool:
         """A query that broke this image is kept."""
         return subject in self._rows

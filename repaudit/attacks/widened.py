@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 class _Widened(nn.Module):
     """The network, its logits followed by those of more rows of the head; also the head of what it makes."""
 
+    weight: torch.Tensor
+    bias: torch.Tensor
+
     def __init__(self, classifier: Classifier, split: Head, weight: torch.Tensor, bias: torch.Tensor) -> None:
         super().__init__()
         self.network, self._split = classifier.network, split

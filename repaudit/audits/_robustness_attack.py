@@ -83,8 +83,7 @@ def verdicts(
             progress=case.progress,
         )
     subjects = targets.subjects if smaller is None else _unbroken(targets, smaller)
-    adversarials = None if case.storage.adversarials is None else Adversarials()
-    with _journal(case, setting, targets.classes) as journal:
+    with _journal(case, setting, targets.classes) as journal, _adversarials(case) as adversarials:
         found = evaluate(
             targets.classifier,
             case.images,
@@ -101,10 +100,10 @@ def verdicts(
             classes=targets.classes,
             scout=targets.scout,
         )
-    if adversarials is not None and case.storage.adversarials is not None:
-        path = case.storage.adversarials / f"{setting.key}.safetensors"
-        count = adversarials.save(path, found, lambda ids: _pixels(case, ids))
-        case.progress.note(f"{count} adversarial images of {setting.key}: {path}")
+        if adversarials is not None and case.storage.adversarials is not None:
+            path = case.storage.adversarials / f"{setting.key}.safetensors"
+            count = adversarials.save(path, found, lambda ids: _pixels(case, ids))
+            case.progress.note(f"{count} adversarial images of {setting.key}: {path}")
     return found if smaller is None else with_smaller(found, smaller)
 
 
@@ -116,6 +115,10 @@ def _unbroken(targets: Targets, smaller: Evaluation) -> Subjects:
     return Subjects(
         ids=tuple(subjects.ids[row] for row in rows), labels=subjects.labels[rows], logits=subjects.logits[rows]
     )
+
+
+def _adversarials(case: Case[P]) -> AbstractContextManager[Adversarials | None]:
+    return nullcontext() if case.storage.adversarials is None else closing(Adversarials())
 
 
 def _journal(case: Case[P], setting: Setting, classes: int | None) -> AbstractContextManager[Journal | None]:

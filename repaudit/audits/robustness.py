@@ -15,7 +15,8 @@ from repaudit.attacks.threat import parse_length
 from repaudit.audits import Audit, Offer
 from repaudit.audits._robustness_analyses import Analyses, relation_specs, relations_skipped
 from repaudit.audits._robustness_attack import Engine
-from repaudit.audits._robustness_mechanism import mechanism_skipped, mechanism_specs
+from repaudit.audits._robustness_mechanism import SPECS as MECHANISM_SPECS
+from repaudit.audits._robustness_mechanism import mechanism_skipped
 from repaudit.audits._robustness_run import Attacked, attacked
 from repaudit.audits._robustness_verdicts import Field, shares, shares_skipped, tally, union, verdict_findings
 from repaudit.audits._robustness_virtual import part_keys
@@ -72,7 +73,7 @@ class RobustnessParameters(Parameters):
     engine: Engine = Engine.POOL
     """`reference` has AutoAttack run by its published implementation."""
     virtual_head: str | None = None
-    """A safetensors file with `weight` (V, d) and `bias` (V,) of the virtual classes that the model was trained with."""
+    """A safetensors file with `weight` (V, d) and `bias` (V,) of the virtual classes the model was trained with."""
 
     @field_validator("attacks")
     @classmethod
@@ -178,7 +179,7 @@ def _offer(parameters: RobustnessParameters) -> Offer:
         declared=(
             *(spec for key in asked for spec in _specs(key)),
             *(spec for key in (*parts, WORST) for spec in _share_specs(key)),
-            *mechanism_specs(),
+            *MECHANISM_SPECS,
         ),
         elsewhere={
             spec.pattern: f"--set 'robustness.attacks=[{written}, {preset}]'"
@@ -199,7 +200,7 @@ audit = Audit(
     question="How often does a small change made on purpose change its answer?",
     version=2,
     needs=frozenset(),
-    declared=(*_specs("*"), *mechanism_specs()),
+    declared=(*_specs("*"), *MECHANISM_SPECS),
     parameters=RobustnessParameters,
     run=run,
     offer=_offer,
