@@ -53,8 +53,10 @@ class Order:
     dtype: str = "float32"
     workers: int | None = None
     seed: int = 0
+    adversarials: Path | None = None
+    """Folder for images that broke the model; None saves none."""
     keep: bool = True
-    """Keeps the clean pass for the next scan, and uses what earlier ones kept."""
+    """Keeps the clean pass and finished attacks for the next scan, and uses what earlier ones kept."""
     argv: tuple[str, ...] = ()
 
 
@@ -97,7 +99,14 @@ def carry_out(order: Order, progress: Progress) -> Scanned:
     folder = cache.writable(progress) if order.keep else None
 
     def attempt(shape: EvaluationShape) -> Examination:
-        conditions = Conditions(seed=order.seed, shape=shape, dtype=dtype, fresh=order.fresh, cache=folder)
+        conditions = Conditions(
+            seed=order.seed,
+            shape=shape,
+            dtype=dtype,
+            fresh=order.fresh,
+            cache=folder,
+            adversarials=order.adversarials,
+        )
         return examine(classifier, images, bound, conditions, progress)
 
     examination = _within_memory(attempt, shape, progress)
@@ -124,6 +133,8 @@ def scan(
     arch: str | None = None,
     preprocess: str | None = None,
     device: str = "auto",
+    dtype: str = "float32",
+    adversarials: Path | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Report:
@@ -139,6 +150,8 @@ def scan(
         arch: the network of a checkpoint.
         preprocess: `timm:NAME`, `torchvision:WEIGHTS` or a YAML file.
         device: `auto`, `cpu`, `cuda`, …
+        dtype: `float32`, or `bfloat16` for the clean pass and searches.
+        adversarials: folder for images that broke the model.
         seed: of every draw.
         progress: where stages and remarks go; nowhere by default.
 
@@ -159,6 +172,8 @@ def scan(
         arch=arch,
         preprocess=preprocess,
         device=device,
+        dtype=dtype,
+        adversarials=adversarials,
         seed=seed,
     )
     scanned = carry_out(order, progress or SilentProgress())

@@ -31,7 +31,7 @@ def test_an_attack_s_page_tells_required_options_from_defaults_and_names_its_pre
 
     assert said["steps"].startswith("required. ")
     assert said["restarts"].startswith("default 1. ")
-    assert [entry.name for entry in presets] == ["pgd_w", "pgd_s"]
+    assert [entry.name for entry in presets] == ["pgd_w", "pgd_s", "pgd_20"]
 
 
 @pytest.mark.parametrize(

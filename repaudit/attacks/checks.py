@@ -153,7 +153,8 @@ def _changes_its_mind(classifier: Classifier, pixels: torch.Tensor, logits: torc
         return None
     return Notice(
         code="random-network",
-        message=f"the network answers the same images differently: logits move by {change:.2%} of their spread",
+        message=f"the network answers the same images differently: logits move by {change:.2%} of their spread; "
+        "only an attack that averages and votes says anything (autoattack_rand)",
     )
 
 

@@ -7,20 +7,18 @@ imported only when used.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeAlias
 
+import torch
 from pydantic import ValidationError
 
-from repaudit.case import Case, EvaluationShape, P, Parameters
+from repaudit.case import Case, EvaluationShape, P, Parameters, Storage
 from repaudit.errors import InvalidProfile, nearest
 
 if TYPE_CHECKING:
-    import torch
-
-    from repaudit.case import Storage
     from repaudit.classifier import Capability, Classifier
     from repaudit.evidence import Evidence
     from repaudit.finding import Finding, KeySpec
@@ -51,8 +49,8 @@ class Material:
     seed: int
     shape: EvaluationShape
     progress: Progress
-    storage: Storage
-    dtype: torch.dtype
+    storage: Storage = field(default_factory=Storage)
+    dtype: torch.dtype = torch.float32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

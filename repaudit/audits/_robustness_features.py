@@ -8,22 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repaudit.attacks.verdict import CODES, Evaluation, Outcome
-from repaudit.audits._robustness_verdicts import saturated
-from repaudit.finding import Better, Figure, FigureValue, Finding, Measurement, Skipped, Unit
-from repaudit.metrics.alignment import cosines_to, feature_norms, pearson, spearman
+from repaudit.audits._robustness_relations import ASSOCIATED, correlation, success_by_cosine
+from repaudit.finding import Better, Figure, Finding, Measurement, Skipped, Unit
+from repaudit.metrics.alignment import cosines_to, feature_norms
 from repaudit.metrics.frank_wolfe import sphere_centers
-from repaudit.metrics.intervals import fisher_pearson, fisher_spearman, student
+from repaudit.metrics.intervals import student
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from repaudit.evidence import Evidence
-    from repaudit.metrics.intervals import Interval
 
-BINS = 10
 POINTS = 2000
 """Images drawn in one figure at most."""
-ASSOCIATED = "association over images, no cause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +29,8 @@ class Cosines:
 
     values: np.ndarray | None
     """(n₀,), NaN where the class has no such direction."""
+    centers: np.ndarray | None
+    """(c, d) those points, NaN rows for classes without one or without an attacked image."""
     reason: str
 
 
@@ -45,16 +44,17 @@ def minimum_loss_cosines(evidence: Evidence, correct: np.ndarray, no_head: str) 
     """
     features, weight, bias = evidence.features, evidence.weight, evidence.bias
     if features is None or weight is None or bias is None:
-        return Cosines(None, no_head)
+        return Cosines(None, None, no_head)
     if not len(correct):
-        return Cosines(None, "no image is classified correctly")
+        return Cosines(None, None, "no image is classified correctly")
     # the radius is the geometry audit's: over all correct images, attacked or not
     norms = feature_norms(features)
     radius = float(norms[evidence.summary.correct].mean())
     if len(weight) < 2 or not radius > 0:
-        return Cosines(None, "a single class, or features that are all 0, have no minimum-loss point")
+        return Cosines(None, None, "a single class, or features that are all 0, have no minimum-loss point")
     found = sphere_centers(weight, bias, radius, np.unique(evidence.labels[correct]))
-    return Cosines(cosines_to(features, norms, found.directed, evidence.labels)[correct], "")
+    centers = found.directed
+    return Cosines(cosines_to(features[correct], norms[correct], centers, evidence.labels[correct]), centers, "")
 
 
 def trend_findings(evaluation: Evaluation, cosines: Cosines, margins: np.ndarray) -> Iterator[Finding]:
@@ -74,19 +74,23 @@ def trend_findings(evaluation: Evaluation, cosines: Cosines, margins: np.ndarray
     else:
         usable = judged & np.isfinite(cosines.values)
         note = f"success against cosine to the true class's minimum-loss point; {ASSOCIATED}"
-        yield _correlation(name, success[usable], cosines.values[usable], note, rank=True)
-        yield from _by_cosine(key, cosines.values[usable], success[usable])
+        yield correlation(name, success[usable], cosines.values[usable], note, rank=True)
+        if usable.any():
+            data = success_by_cosine(cosines.values[usable], success[usable])
+            yield Figure(key=f"robustness.{key}.by_cosine", data=data)
     note = f"success against clean margin; {ASSOCIATED}"
-    yield _correlation(f"robustness.{key}.margin_spearman", success[judged], margins[judged], note, rank=True)
+    yield correlation(f"robustness.{key}.margin_spearman", success[judged], margins[judged], note, rank=True)
 
 
 def perturbation_findings(
     evaluation: Evaluation, evidence: Evidence, correct: np.ndarray, no_feature: str
 ) -> Iterator[Finding]:
-    """RMS(f_adv − f), f_adv at the last iterate, and how it goes with RMS(f) (RS Fig. 7).
+    """RMS(f_adv − f) and how it goes with RMS(f) (RS Fig. 7).
+
+    f_adv is the feature at the last iterate, of a protocol at the deciding query of the images that it broke.
 
     Args:
-        evaluation: of one attack, with images kept to the end.
+        evaluation: of one attack, with kept images.
         evidence: of the clean pass.
         correct: (n₀,) rows of the attacked images.
         no_feature: why there is none, where there is none.
@@ -109,9 +113,9 @@ def perturbation_findings(
         n=len(moved_rms),
         interval=student(moved_rms, least=0.0) if len(moved_rms) > 1 else None,
         interval_reason=None if len(moved_rms) > 1 else "a single value",
-        note="RMS of f_adv − f at the last iterate, over initially correct images",
+        note=f"RMS of f_adv − f at {_where(evaluation)}",
     )
-    yield _correlation(relation, clean_rms, moved_rms, "RMS(f) against RMS(f_adv − f)", rank=False)
+    yield correlation(relation, clean_rms, moved_rms, "RMS(f) against RMS(f_adv − f)", rank=False)
     broken = evaluation.outcome[last.position] == CODES[Outcome.BROKEN]
     yield Figure(
         key=f"robustness.{evaluation.setting.key}.perturbation",
@@ -124,60 +128,7 @@ def perturbation_findings(
     )
 
 
-def _by_cosine(key: str, cosines: np.ndarray, success: np.ndarray) -> Iterator[Figure]:
-    if not len(cosines):
-        return
-    low, high = float(cosines.min()), float(cosines.max())
-    edges = np.linspace(low, high if high > low else low + 1e-6, BINS + 1)
-    place = np.clip(np.searchsorted(edges, cosines, side="right") - 1, 0, BINS - 1)
-    counts = np.bincount(place, minlength=BINS)
-    hits = np.bincount(place, weights=success, minlength=BINS)
-    shares: list[FigureValue] = [float(hit / count) if count else None for hit, count in zip(hits, counts, strict=True)]
-    yield Figure(
-        key=f"robustness.{key}.by_cosine",
-        data={
-            "center": "minimum_loss",
-            "edges": edges.tolist(),
-            "count": counts.tolist(),
-            "success": shares,
-            "spearman_p": _p_value(spearman(success, cosines), len(cosines)),
-            "saturated": saturated(int(success.sum()), len(success)),
-            "n": len(cosines),
-        },
-    )
-
-
-def _correlation(key: str, left: np.ndarray, right: np.ndarray, note: str, *, rank: bool) -> Measurement | Skipped:
-    value = spearman(left, right) if rank else pearson(left, right)
-    if value is None:
-        return Skipped(key=key, reason=_constant(left, right))
-    fisher: Callable[[float, int], Interval] = fisher_spearman if rank else fisher_pearson
-    enough = len(left) > 3
-    return Measurement(
-        key=key,
-        value=value,
-        unit=Unit.CORRELATION,
-        better=Better.NEITHER,
-        n=len(left),
-        interval=fisher(value, len(left)) if enough else None,
-        interval_reason=None if enough else "fewer than four images",
-        note=note,
-    )
-
-
-def _constant(left: np.ndarray, right: np.ndarray) -> str:
-    if len(left) < 2:
-        return f"{len(left)} images are too few to correlate anything"
-    if np.ptp(left) == 0 and set(np.unique(left)) <= {0.0, 1.0}:
-        return f"saturated: the attack breaks {'every' if left[0] else 'no'} image"
-    return f"one of the two is constant over the {len(left)} images"
-
-
-def _p_value(r: float | None, n: int) -> float | None:
-    """Two-sided p of no monotone association, by the t approximation; None where it is undefined."""
-    if r is None or n < 4 or abs(r) >= 1:
-        return None
-    from scipy.special import stdtr
-
-    t = abs(r) * np.sqrt((n - 2) / (1 - r * r))
-    return float(2 * stdtr(n - 2, -t))
+def _where(evaluation: Evaluation) -> str:
+    if len(evaluation.members) > 1:
+        return "the deciding query, over images that the protocol broke"
+    return "the last iterate, over initially correct images"

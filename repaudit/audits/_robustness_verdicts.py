@@ -144,6 +144,7 @@ def _share(key: str, successes: int, trials: int, better: Better, note: str) -> 
 
 def _summary(evaluation: Evaluation, counted: Tally) -> Figure:
     broken = evaluation.outcome == CODES[Outcome.BROKEN]
+    known = bool((evaluation.iteration >= 0).all())  # the reference engine does not tell
     marginal = [evaluation.ids[row] for row in np.flatnonzero(evaluation.marginal)]
     return Figure(
         key=f"robustness.{evaluation.setting.key}.verdicts",
@@ -159,8 +160,15 @@ def _summary(evaluation: Evaluation, counted: Tally) -> Figure:
             "saturated": counted.saturated,
             "marginal": len(marginal),
             "marginal_ids": marginal[:MARGINAL_LISTED],
-            "broken_at_iteration": [int(count) for count in np.bincount(evaluation.iteration[broken])],
-            "broken_in_restart": [int(count) for count in np.bincount(evaluation.restart[broken])],
+            "broken_at_iteration": [int(count) for count in np.bincount(evaluation.iteration[broken])] if known else [],
+            "broken_in_restart": [int(count) for count in np.bincount(evaluation.restart[broken])] if known else [],
+            "broken_by": {
+                name: int((evaluation.member[broken] == number).sum()) for number, name in enumerate(evaluation.members)
+            },
+            "eight_bit": {
+                "asked": int((evaluation.eight_bit[broken] >= 0).sum()),
+                "still_broken": int((evaluation.eight_bit[broken] == 1).sum()),
+            },
             "gradient_rows": evaluation.gradients.rows,
             "zero_gradient_rows": evaluation.gradients.zero,
             "nonfinite_gradient_rows": evaluation.gradients.nonfinite,
@@ -175,9 +183,16 @@ def _columns(evaluation: Evaluation, field: Field) -> Iterator[Column]:
     outcome[field.correct] = evaluation.outcome
     margin, iteration = np.full(field.size, np.nan), np.full(field.size, -1, dtype=np.int32)
     margin[field.correct], iteration[field.correct] = evaluation.margin, evaluation.iteration
+    perturbation = np.full(field.size, np.nan)
+    perturbation[field.correct] = evaluation.perturbation
     yield Column(name=f"attack_{key}_outcome", values=outcome)
     yield Column(name=f"attack_{key}_margin", values=margin)
     yield Column(name=f"attack_{key}_iteration", values=iteration)
+    yield Column(name=f"attack_{key}_perturbation", values=perturbation)
+    for name in ("member", "target", "restart"):
+        deciding = np.full(field.size, -1, dtype=np.int32)
+        deciding[field.correct] = getattr(evaluation, name)
+        yield Column(name=f"attack_{key}_{name}", values=deciding)
 
 
 def _notices(evaluation: Evaluation, counted: Tally) -> Iterator[Notice]:
@@ -189,6 +204,8 @@ def _notices(evaluation: Evaluation, counted: Tally) -> Iterator[Notice]:
             message=f"`{setting.key}` succeeds on {success:.1%} of the images and so tells neither models nor images "
             f"apart; a {'smaller' if success > SATURATED else 'larger'} epsilon would",
         )
+    if evaluation.notes:
+        yield Notice(code="attack-adapted", message=f"`{setting.key}`: {'; '.join(dict.fromkeys(evaluation.notes))}")
     fraction = rounded_fraction(setting.threat.epsilon)
     if setting.threat.norm is Norm.LINF and fraction is not None:
         yield Notice(

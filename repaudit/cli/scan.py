@@ -127,9 +127,28 @@ def scan(
     dtype: Annotated[
         str,
         typer.Option(
-            "--dtype", help="Of the clean pass: float32 or bfloat16; attacks use float32.", envvar="REPAUDIT_DTYPE"
+            "--dtype",
+            help="Of the clean pass and of searches: float32, or bfloat16, whose successes float32 confirms.",
+            envvar="REPAUDIT_DTYPE",
         ),
     ] = "float32",
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            metavar="pool|reference",
+            help="Who runs AutoAttack: repaudit, or the published implementation as a second opinion.",
+            envvar="REPAUDIT_ENGINE",
+        ),
+    ] = "pool",
+    save_adversarials: Annotated[
+        bool,
+        typer.Option(
+            "--save-adversarials",
+            help="Images that broke the model go into DIR/adversarials of -o DIR, as float and as 8-bit pictures.",
+            envvar="REPAUDIT_SAVE_ADVERSARIALS",
+        ),
+    ] = False,
     workers: Annotated[
         int | None,
         typer.Option("--workers", min=0, help="Processes that decode images.", envvar="REPAUDIT_WORKERS"),
@@ -167,7 +186,7 @@ def scan(
     resolved = load(
         profile,
         audits=None if audits is None else [name.strip() for name in audits.split(",") if name.strip()],
-        settings=settings or [],
+        settings=[*(settings or []), *_engine(engine)],
         limit=limit,
         directory=Path.cwd(),
     )
@@ -182,6 +201,7 @@ def scan(
         device=device,
         batch_size=batch_size,
         dtype=dtype,
+        adversarials=_folder_for(output) if save_adversarials else None,
         workers=workers,
         seed=seed if seed is not None else resolved.seed or 0,
         offline=offline,
@@ -191,6 +211,21 @@ def scan(
     limit_threads()
     presentation = Presentation(outputs=tuple(output or ()), quiet=quiet, verbose=verbose, exit_zero=exit_zero)
     raise typer.Exit(run(lambda progress: carry_out(order, progress), presentation))
+
+
+def _engine(name: str) -> list[str]:
+    """The profile key that `--engine` stands for."""
+    if name not in {"pool", "reference"}:
+        raise UsageError(f"there is no engine `{name}`", remedy="--engine pool   (or reference)")
+    return [] if name == "pool" else [f"robustness.engine={name}"]
+
+
+def _folder_for(output: list[str] | None) -> Path:
+    """Where adversarial images go."""
+    for each in output or []:
+        if each != "-" and (Path(each).is_dir() or not Path(each).suffix):
+            return Path(each) / "adversarials"
+    raise UsageError("--save-adversarials needs a folder to save them in", remedy="-o DIR --save-adversarials")
 
 
 def _given(value: str | None, name: str, remedy: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from repaudit.attacks.harness import evaluate
 from repaudit.attacks.verdict import Evaluation
 from repaudit.case import EvaluationShape
 from repaudit.progress import SilentProgress
+from repaudit.sources import load_model
 
 SHAPE = EvaluationShape(rows=8, calls=2)
 
@@ -46,3 +48,15 @@ def run(subjects_of) -> Callable[..., Evaluation]:
         )
 
     return attack
+
+
+@pytest.fixture
+def real_classifier(assets, real_arguments, make_images):
+    """A classifier with published CIFAR-10 weights and the first images of the test set's sample."""
+
+    def load(name: str, n: int):
+        stored = np.load(assets / "cifar10" / "cifar10_test_250.npz")
+        images = torch.from_numpy(stored["images"]).permute(0, 3, 1, 2)[:n].contiguous()
+        return load_model(**real_arguments(name)), make_images(images, stored["labels"][:n])
+
+    return load

@@ -24,6 +24,8 @@ ROBUST, BROKEN, ERROR, WRONG = (CODES[name] for name in Outcome)
 N = 60
 PGD = {"name": "pgd", "key": "pgd_2", "epsilon": "4/255", "steps": 4, "step_size": "1.5/255"}
 
+MECHANISM = ("shrink_cosine_large", "shrink_cosine_small", "radial_share_large", "radial_share_small")
+
 
 class Layer(nn.Module):
     def __init__(self, function):
@@ -254,8 +256,10 @@ def test_a_model_without_gradients_is_skipped_attack_by_attack(classifier, image
             "perturbation_pearson",
             "cosine_spearman",
             "margin_spearman",
+            "linear_distance_spearman",
+            "telling_epsilon",
         )
-    } | {f"robustness.worst.{name}" for name in ("asr", "robust_accuracy", "error_share")}
+    } | {f"robustness.mechanism.{name}" for name in MECHANISM} | {f"robustness.worst.{name}" for name in ("asr", "robust_accuracy", "error_share")}
 
 
 def test_a_network_that_cuts_its_own_graph_is_skipped(make_classifier, network, images, findings):
