@@ -48,7 +48,8 @@ def preflight(classifier: Classifier, images: ImageSet, ids: Sequence[str], shap
 
     Checked: pixel range, number of classes, labels, finite logits, eval mode and unchanged buffers (all raise);
     the same answer twice, the same answer beside 0, 6 and all other neighbours (faults); probabilities in place of
-    logits, better accuracy without normalisation (remarks); whether gradients reach the pixels.
+    logits, better accuracy without normalisation, rounding that depends on the row (remarks); whether gradients
+    reach the pixels.
 
     Raises:
         InvalidData: a pixel lies outside [0, 1], a label outside the classes.
@@ -73,7 +74,11 @@ def preflight(classifier: Classifier, images: ImageSet, ids: Sequence[str], shap
         ]
         remarks = [
             remark
-            for remark in (_probabilities(logits), _normalised_twice(classifier, batch, logits, shape.rows))
+            for remark in (
+                _probabilities(logits),
+                _normalised_twice(classifier, batch, logits, shape.rows),
+                None if faults else _rounds_by_place(classifier, pixels, logits, shape.rows),
+            )
             if remark is not None
         ]
         gradients = _has_gradients(classifier, pixels, shape.rows)
@@ -169,6 +174,18 @@ def _heeds_neighbours(classifier: Classifier, pixels: torch.Tensor, logits: torc
                 f"batches of {count} and {rows} different images",
             )
     return None
+
+
+def _rounds_by_place(classifier: Classifier, pixels: torch.Tensor, logits: torch.Tensor, rows: int) -> Notice | None:
+    """Matrix kernels can round a row by where it lies in memory, as they do where the width is no multiple of 4."""
+    moved = classifier.logits(_crowd(pixels, rows).roll(1, dims=0)).roll(-1, dims=0)[: len(pixels)]
+    if torch.equal(moved, logits):
+        return None
+    return Notice(
+        code="rounding-depends-on-place",
+        message="the last bits of an image's logits depend on which row of a call it is: verdicts of marginal images "
+        "can depend on the size of the pool (--batch-size)",
+    )
 
 
 def _has_gradients(classifier: Classifier, pixels: torch.Tensor, rows: int) -> bool:

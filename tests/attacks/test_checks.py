@@ -182,3 +182,21 @@ def test_a_network_that_normalises_again_what_was_normalised_is_remarked(make_cl
 
     assert codes(found.remarks) == ["normalised-twice"]
     assert found.faults == ()
+
+
+@pytest.mark.parametrize(("width", "announced"), [(75, True), (64, False)])
+def test_rounding_that_depends_on_the_row_is_announced(make_classifier, predicted_images, width, announced):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        first, last = nn.Linear(192, width), nn.Linear(width, 2)
+    network = nn.Sequential(nn.Flatten(), first, last)
+    shuffled = torch.randperm(8, generator=torch.Generator().manual_seed(1))
+    features = torch.randn(8, width, generator=torch.Generator().manual_seed(2))
+    if torch.equal(last(features)[shuffled], last(features[shuffled])) == announced:
+        pytest.skip("this processor's kernels round otherwise")
+    classifier = make_classifier(network)
+    images = predicted_images(classifier, 8)
+
+    found = preflight(classifier, images, images.ids, EvaluationShape(rows=8, calls=1))
+
+    assert ("rounding-depends-on-place" in {remark.code for remark in found.remarks}) == announced
