@@ -1,4 +1,4 @@
-"""Projected gradient descent: repeated steepest steps on the cross-entropy, kept inside the ball."""
+"""Projected gradient descent: repeated steepest steps, here on the cross-entropy, kept inside the ball."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import BeforeValidator, Field, model_validator
-from torch.nn import functional as F
 
 from repaudit.attacks import Attack, Method, Options, Rows
 from repaudit.attacks.noise import step_keys, uniform_in_ball
+from repaudit.attacks.objectives import Objective, cross_entropy
 from repaudit.attacks.threat import Threat, parse_length
 
 START_STEP = 0
@@ -36,13 +36,14 @@ class PgdOptions(Options):
 
 
 class ProjectedGradient(Attack):
-    """x ← Π(x + step · steepest(∇ CE)), Π onto the ball and then onto [0, 1] (Madry et al. 2018, eq. in §2.1).
+    """x ← Π(x + step · steepest(∇ objective)), Π onto the ball and then onto [0, 1] (Madry et al. 2018, eq. in §2.1).
 
     A row whose gradient is exactly zero stays where it is; the harness counts such rows.
     """
 
-    def __init__(self, threat: Threat, options: PgdOptions) -> None:
+    def __init__(self, threat: Threat, options: PgdOptions, objective: Objective = cross_entropy) -> None:
         self.threat = threat
+        self._objective = objective
         self.steps = options.steps
         self.restarts = options.restarts
         self._step_size = options.step_size
@@ -65,8 +66,8 @@ class ProjectedGradient(Attack):
         return self._iterate[rows.index]
 
     def objective(self, rows: Rows, logits: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy with the label."""
-        return F.cross_entropy(logits, rows.labels, reduction="none")
+        """That of the construction; it must not need targets."""
+        return self._objective(logits, rows.labels, rows.targets)
 
     def update(
         self, rows: Rows, logits: torch.Tensor, objective: torch.Tensor | None, gradient: torch.Tensor | None
@@ -86,5 +87,8 @@ attack = Method(
         # arXiv 2410.03999, the weak and the strong attack: 7 steps each
         "pgd_w": {"epsilon": "0.4/255", "steps": 7, "step_size": "0.2/255"},
         "pgd_s": {"epsilon": "8/255", "steps": 7, "step_size": "2/255"},
+        # Training Deep Neural Networks with Virtual Smoothing Classes (AAAI 2025), its PGD-20; the paper writes 8/255
+        # as .031 and 2/255 as .00784
+        "pgd_20": {"epsilon": "8/255", "steps": 20, "step_size": "2/255"},
     },
 )

@@ -1,12 +1,13 @@
-"""A copy of the network that gives the same logits sooner, for searching; verdicts near zero are the network's own.
+"""A copy of the network that gives the same answers sooner, for searching; verdicts near zero are the network's own.
 
 Batch normalisation after a convolution is folded into it (one affine map after another is one), and weights lie
 channels last, which the processor's convolutions prefer. Measured on one thread of an AMD EPYC, milliseconds a row
-forward and back, network / copy: ResNet-20 at 32 px 2.3–2.7 / 1.8–1.9, at 224 px MobileNetV2 47 / 36, ResNet-18
-87 / 77, ResNet-50 224 / 194. Without anything to fold there is little to win or something to lose (two CNNs for
-CIFAR-10 of 16 and 32 channels 0.10–0.11 / 0.10–0.17, VGG-11 5.8 / 5.4, ConvNeXt 38 / 37), hence the rule: a copy in
-float32 is made only of a network with something to fold. The rule looks at the network and not at a clock, which
-would make verdicts depend on what else the machine does.
+forward and back, network / copy: ResNet-20 at 32 px 2.4 / 2.0, at 224 px MobileNetV2 45 / 31, ResNet-18 92 / 81,
+ResNet-50 237 / 203. Without anything to fold there is little to win or something to lose (two CNNs for CIFAR-10 of
+16 and 32 channels 0.10–0.11 / 0.10–0.17, VGG-11 5.8 / 5.4, ConvNeXt 38 / 37), hence the rule: a copy in float32 is
+made only of a network with something to fold. The rule looks at the network and not at a clock, which would make
+verdicts depend on what else the machine does. On accelerators, where nothing of this was measured, weights keep
+their order in float32.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Scout:
         self.half = dtype != torch.float32
         """It searches in half precision: every success of its own has to be confirmed."""
         self._work, self._device, self._dtype = classifier.work, classifier.device, dtype
+        self._order = torch.contiguous_format
         self._layout = classifier.card.preprocess.layout
         preprocess = classifier.card.preprocess
         std = torch.tensor(preprocess.std, dtype=torch.float64).reshape(1, -1, 1, 1)
@@ -63,12 +65,17 @@ class Scout:
             (b, k) float32.
         """
         self._work.forward_rows += len(images)
-        normalised: torch.Tensor = _Normalise.apply(images, self._scale, self._shift)
+        normalised: torch.Tensor = _Normalise.apply(images, self._scale, self._shift, self._order)
         if self._layout is Layout.NHWC:
             normalised = normalised.permute(0, 2, 3, 1)
         with contained(), _precision(self._device, self._dtype):
             answered: torch.Tensor = self.network(normalised)
         return answered.float()
+
+    def order_channels_last(self) -> None:
+        """Lays images and weights out so."""
+        self.network.to(memory_format=torch.channels_last)
+        self._order = torch.channels_last
 
 
 def scout(classifier: Classifier, pixels: torch.Tensor, dtype: torch.dtype = torch.float32) -> Scout | None:
@@ -101,20 +108,21 @@ def scout(classifier: Classifier, pixels: torch.Tensor, dtype: torch.dtype = tor
 
 
 class _Normalise(torch.autograd.Function):
-    """Normalises into channels last in one pass, and brings the gradient back into the order of the pixels."""
+    """Normalises in one pass into the order of the network, and the gradient into that of the pixels."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, images: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    def forward(
+        ctx: FunctionCtx, images: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, order: torch.memory_format
+    ) -> torch.Tensor:
         ctx.save_for_backward(scale)
-        normalised = torch.empty_like(images, memory_format=torch.channels_last)
-        return torch.addcmul(shift, images, scale, out=normalised)
+        return torch.addcmul(shift, images, scale, out=torch.empty_like(images, memory_format=order))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
         (scale,) = ctx.saved_tensors  # type: ignore[attr-defined]
         back = torch.empty_like(gradient, memory_format=torch.contiguous_format)
-        return torch.mul(gradient, scale, out=back), None, None
+        return torch.mul(gradient, scale, out=back), None, None, None
 
 
 class _InFull(nn.Module):
@@ -137,15 +145,14 @@ def _precision(device: torch.device, dtype: torch.dtype) -> AbstractContextManag
 def _copied(classifier: Classifier, pixels: torch.Tensor, dtype: torch.dtype) -> Scout | None:
     if not any(isinstance(module, nn.Conv2d) for module in classifier.network.modules()):
         return None
-    network = _without_hooks(classifier.network)
-    copy = Scout(classifier, network, dtype)
-    folded = _fold(copy, pixels)
-    if not folded and dtype == torch.float32:
+    copy = Scout(classifier, _without_hooks(classifier.network), dtype)
+    if not _fold(copy, pixels) and not copy.half:
         return None
-    if dtype != torch.float32 and classifier.card.head.kind == "linear":
+    if copy.half and classifier.card.head.kind == "linear":
         for name in classifier.card.head.modules:
-            _keep_in_full(network, name, classifier.device)
-    network.to(memory_format=torch.channels_last)
+            _keep_in_full(copy.network, name, classifier.device)
+    if copy.half or classifier.device.type == "cpu":
+        copy.order_channels_last()
     return copy
 
 

@@ -51,6 +51,8 @@ class Targets:
     engine: Engine
     classes: int | None = None
     """How many of the logits, from the first, are classes a label can have; None: all."""
+    more_weights: str | None = None
+    """sha256 of what the network has beyond the case's."""
 
 
 def verdicts(
@@ -83,7 +85,7 @@ def verdicts(
             progress=case.progress,
         )
     subjects = targets.subjects if smaller is None else _unbroken(targets, smaller)
-    with _journal(case, setting, targets.classes) as journal, _adversarials(case) as adversarials:
+    with _journal(case, setting, targets) as journal, _adversarials(case) as adversarials:
         found = evaluate(
             targets.classifier,
             case.images,
@@ -121,13 +123,21 @@ def _adversarials(case: Case[P]) -> AbstractContextManager[Adversarials | None]:
     return nullcontext() if case.storage.adversarials is None else closing(Adversarials())
 
 
-def _journal(case: Case[P], setting: Setting, classes: int | None) -> AbstractContextManager[Journal | None]:
+def _journal(case: Case[P], setting: Setting, targets: Targets) -> AbstractContextManager[Journal | None]:
     """The journal of this attack, where one can be kept and the network always answers alike."""
     storage = case.storage
     if storage.cache is None or setting.votes > 1:
         return nullcontext()
     told = {name: value for name, value in setting.as_dict().items() if name not in {"key", "series"}}
-    identity = {**storage.identity, "attack": told, "seed": case.seed, "classes": classes}
+    identity = {
+        **storage.identity,
+        "attack": told,
+        "seed": case.seed,
+        "classes": targets.classes,
+        "more weights": targets.more_weights,
+        "8 bits": targets.eight_bit,
+        "copy": None if targets.scout is None else str(case.dtype),
+    }
     path = journal_path(storage.cache, identity)
     journal = open_journal(path, identity, fresh=storage.fresh, progress=case.progress)
     return nullcontext() if journal is None else closing(journal)

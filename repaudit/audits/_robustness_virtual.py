@@ -6,6 +6,7 @@ image is robust only if neither that nor the standard protocol on the K real cla
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,10 +89,17 @@ def virtual_classes(case: Case[P], field: Field, targets: Targets, path: str | N
     logits = np.concatenate([targets.subjects.logits, more.astype(np.float32)], axis=1)
     subjects = Subjects(ids=targets.subjects.ids, labels=targets.subjects.labels, logits=logits)
     classes = case.classifier.card.classes_count
-    return Virtual(
-        replace(targets, classifier=wide, scout=None, subjects=subjects, classes=classes, engine=Engine.POOL),
-        classes + len(weight),
+    digest = hashlib.sha256(weight.numpy().tobytes() + bias.numpy().tobytes()).hexdigest()
+    wider = replace(
+        targets,
+        classifier=wide,
+        scout=None,
+        subjects=subjects,
+        classes=classes,
+        more_weights=digest,
+        engine=Engine.POOL,
     )
+    return Virtual(wider, classes + len(weight))
 
 
 def _standard(setting: Setting) -> bool:
