@@ -121,6 +121,8 @@ def test_a_file_of_virtual_classes_gives_all_logits_and_one_target_a_wrong_class
     setting = resolve({"name": "autoattack", "version": "virtual", "target_count": 7, "epsilon": 0.1})
     member = {each.key: each.attack for each in setting.members()}["apgd_t"]
     targets = member.targets(wide.targets.subjects.logits, wide.targets.subjects.labels)
+    for row, label in zip(targets, case.evidence.labels, strict=True):
+        assert sorted([*row, label]) == list(range(8))
 
 
 @pytest.mark.parametrize(
