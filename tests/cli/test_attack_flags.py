@@ -1,0 +1,75 @@
+"""What a user may say of attacks on the command line."""
+
+import json
+
+import pytest
+from safetensors import safe_open
+
+SCAN = ("scan", "embedded:digits-cnn", "--data", "digits", "--limit", "60", "--audits", "robustness")
+STRONG = ("--set", "robustness.attacks=[{name: pgd, epsilon: 0.15, steps: 10, step_size: 0.05}]")
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--engine", "foolbox"), "there is no engine `foolbox`"),
+        (("--save-adversarials",), "needs a folder"),
+        (("--save-adversarials", "-o", "report.json"), "needs a folder"),
+        (("--dtype", "float16"), "float16"),
+        (("--set", "robustness.attacks=[{name: pgd_s, epsilon: 0}]"), "epsilon"),
+        (("--set", "robustness.attacks=[{name: pgd_s, epsilon: -0.1}]"), "epsilon"),
+        (("--set", "robustness.attacks=[{name: pgd_s, epsilon: 8}]"), "8/255"),
+        (("--set", "robustness.attacks=[{name: autoattack, steps: 5, epsilon: 1/255}]"), "steps"),
+        (("--set", "robustness.attacks=[{name: autoattak, epsilon: 1/255}]"), "autoattack"),
+        (("--set", "robustness.attacks=[{name: cascade, epsilon: 1/255, attacks: [pgdd]}]"), "pgd"),
+        (("--set", "robustness.virtual_head=nowhere.safetensors"), "nowhere.safetensors"),
+    ],
+)
+def test_mistakes_are_refused_with_what_is_wrong_and_what_mends_it(repaudit, more, told):
+    done = repaudit(*SCAN, *more)
+
+    assert done.returncode == 2, done.stderr
+    assert told in done.stderr
+    assert "try:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_decimal_close_to_a_fraction_of_255_is_hinted_at(repaudit, tmp_path):
+    done = repaudit(*SCAN, "--set", "robustness.attacks=[{name: pgd_s, epsilon: 0.031}]", "-o", "-")
+
+    assert done.returncode == 0, done.stderr
+    warnings = {warning["code"]: warning["message"] for warning in json.loads(done.stdout)["warnings"]}
+    assert "8/255" in warnings["epsilon-rounded"]
+
+
+def test_adversarials_lie_in_the_folder_of_the_report(repaudit, tmp_path):
+    done = repaudit(*SCAN, *STRONG, "-o", "out", "--save-adversarials")
+
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    broken = report["figures"]["robustness.pgd.verdicts"]["broken"]
+    with safe_open(tmp_path / "out" / "adversarials" / "pgd.safetensors", framework="np") as stored:
+        assert len(json.loads(stored.metadata()["ids"])) == len(stored.get_tensor("float")) == broken > 0
+        assert float(stored.metadata()["epsilon"]) == 0.15
+
+
+def test_a_list_of_radii_gives_figures_that_never_rise(repaudit):
+    radii = "robustness.attacks=[{name: pgd_s, key: p, epsilon: [0.02, 0.1, 0.2, 0.4], step_size: 0.02}]"
+    done = repaudit(*SCAN, "--set", radii, "-o", "-")
+
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads(done.stdout)["metrics"]
+    keys = ["p_5p1_255", "p_25p5_255", "p_51_255", "p_102_255"]
+    shares = [metrics[f"robustness.{key}.robust_accuracy"]["value"] for key in keys]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > shares[-1]
+
+
+def test_bfloat16_gives_the_shares_of_float32(repaudit):
+    reports = [
+        json.loads(repaudit(*SCAN, *STRONG, "--dtype", dtype, "-o", "-").stdout) for dtype in ("float32", "bfloat16")
+    ]
+    names = [f"robustness.pgd.{name}" for name in ("asr", "robust_accuracy", "error_share")]
+
+    one, other = ({name: report["metrics"][name]["value"] for name in names} for report in reports)
+    assert one == other
