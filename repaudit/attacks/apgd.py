@@ -116,17 +116,10 @@ class AutoPgd(Attack):
         """Starts on the sphere."""
         self._images.index_copy_(0, rows.index, self._start(rows))
         self._places[:, rows.index] = rows.index
-        nothing = self._figures.new_full((len(rows),), -torch.inf)
-        zero = torch.zeros_like(nothing)
-        fresh = Figures(
-            best=nothing,
-            last=zero,
-            rises=zero,
-            best_at_checkpoint=nothing,
-            halved=zero + 1,  # so that the first checkpoint does not ask whether the best has risen
-            step=zero + STEP * self.threat.epsilon,
-        )
-        self._figures[:, rows.index] = torch.stack(fresh)
+        self._figures[:, rows.index] = 0
+        figures = Figures(*self._figures)
+        figures.halved[rows.index] = 1  # so that the first checkpoint does not ask whether the best has risen
+        figures.step[rows.index] = STEP * self.threat.epsilon
 
     def propose(self, rows: Rows) -> torch.Tensor:
         """The iterate itself: every iterate is judged."""
@@ -144,11 +137,11 @@ class AutoPgd(Attack):
             raise ValueError("Auto-PGD cannot step without a gradient")
         figures, places = Figures(*self._figures[:, rows.index]), Places(*self._places[:, rows.index])
         direction = self.threat.steepest(gradient)
-        better = objective > figures.best
+        better = (objective > figures.best) | (rows.iteration == 0)
         chosen = better.nonzero().squeeze(1)
         self._best_direction.index_copy_(0, rows.index[chosen], direction.index_select(0, chosen))
         best = torch.where(better, places.present, places.best)
-        figures, returns = self._taken_stock(figures, objective, rows.iteration)
+        figures, returns = self._taken_stock(figures, objective, better, rows.iteration)
         present = torch.where(returns, best, places.present)
         chosen = returns.nonzero().squeeze(1)
         direction.index_copy_(0, chosen, self._best_direction.index_select(0, rows.index[chosen]))
@@ -158,11 +151,11 @@ class AutoPgd(Attack):
         self._places[:, rows.index] = torch.stack(Places(present=after, before=present, best=best))
 
     def _taken_stock(
-        self, before: Figures, objective: torch.Tensor, iteration: torch.Tensor
+        self, before: Figures, objective: torch.Tensor, better: torch.Tensor, iteration: torch.Tensor
     ) -> tuple[Figures, torch.Tensor]:
         """The figures after a query, and (r,) bool: searches that return to their best point with half the step."""
         stepped = iteration > 0
-        best = torch.where(objective > before.best, objective, before.best)
+        best = torch.where(better, objective, before.best)
         rises = before.rises + (stepped & (objective > before.last))
         needed = self._needed[iteration]
         checkpoint = needed >= 0

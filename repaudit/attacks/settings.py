@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from repaudit.attacks.contract import Attack  # noqa: TC001 — pydantic reads the annotations of Setting
-from repaudit.attacks.threat import Threat  # noqa: TC001
+from repaudit.attacks.contract import Attack
+from repaudit.attacks.threat import Threat
 from repaudit.errors import InvalidProfile, nearest
 
 if TYPE_CHECKING:

@@ -100,4 +100,5 @@ def _lengths(gradient: torch.Tensor, order: int) -> np.ndarray:
 
 def _over(margin: np.ndarray, slope: np.ndarray) -> np.ndarray:
     usable = np.isfinite(slope) & (slope > 0)
-    return np.divide(margin, slope, out=np.full(len(margin), np.nan), where=usable)
+    distance: np.ndarray = np.divide(margin, slope, out=np.full(len(margin), np.nan), where=usable)
+    return distance

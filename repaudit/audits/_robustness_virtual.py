@@ -80,7 +80,13 @@ def virtual_classes(case: Case[P], field: Field, targets: Targets, path: str | N
     """
     if path is None:
         return None
-    weight, bias = _read(Path(path), case)
+    head, width = read_head(Path(path)), case.classifier.card.head.feature_width
+    if width is not None and head.weight.shape[1] != width:
+        raise InvalidModel(
+            f"the virtual classes of `{path}` are rows of width {head.weight.shape[1]}, the features of width {width}",
+            remedy="the file that was written beside this model",
+        )
+    weight, bias = head.weight, head.bias
     wide = widened(case.classifier, weight, bias)
     features = case.evidence.features
     if features is None:
@@ -102,30 +108,39 @@ def virtual_classes(case: Case[P], field: Field, targets: Targets, path: str | N
     return Virtual(wider, classes + len(weight))
 
 
-def _standard(setting: Setting) -> bool:
-    return setting.name == "autoattack" and setting.options.model_dump().get("version") == "standard"
+@dataclass(frozen=True, slots=True)
+class VirtualHead:
+    """The rows of a head that belong to virtual classes."""
+
+    weight: torch.Tensor
+    """(V, d) float32."""
+    bias: torch.Tensor
+    """(V,) float32."""
 
 
-def _read(path: Path, case: Case[P]) -> tuple[torch.Tensor, torch.Tensor]:
+def read_head(path: Path) -> VirtualHead:
+    """The virtual classes of a safetensors file.
+
+    Raises:
+        InvalidModel: no such file, or none with `weight` (V, d) and `bias` (V,).
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    remedy = "--set robustness.virtual_head=FILE with tensors `weight` (V, d) and `bias` (V,)"
     try:
         stored = load_file(path)
-        weight, bias = stored["weight"].float(), stored["bias"].float()
+        head = VirtualHead(stored["weight"].float(), stored["bias"].float())
     except (OSError, SafetensorError, KeyError) as error:
-        raise InvalidModel(
-            f"`{path}` holds no virtual classes",
-            detail=str(error),
-            remedy="--set robustness.virtual_head=FILE with tensors `weight` (V, d) and `bias` (V,)",
-        ) from None
-    width = case.classifier.card.head.feature_width
-    if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
-        raise InvalidModel(
-            f"virtual classes of shape {tuple(weight.shape)} and {tuple(bias.shape)}, but features of width {width}",
-            remedy="the file that was written beside this model",
-        )
-    return weight, bias
+        raise InvalidModel(f"`{path}` holds no virtual classes", detail=str(error), remedy=remedy) from None
+    if head.weight.ndim != 2 or head.bias.shape != head.weight.shape[:1]:
+        shapes = f"{tuple(head.weight.shape)} and {tuple(head.bias.shape)}"
+        raise InvalidModel(f"`{path}` has a weight and a bias of shapes {shapes}", remedy=remedy)
+    return head
+
+
+def _standard(setting: Setting) -> bool:
+    return setting.name == "autoattack" and setting.options.model_dump().get("version") == "standard"
 
 
 def _union(one: Evaluation, other: Evaluation) -> Evaluation:

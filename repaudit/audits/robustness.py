@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema, field_validator
@@ -19,7 +20,7 @@ from repaudit.audits._robustness_mechanism import SPECS as MECHANISM_SPECS
 from repaudit.audits._robustness_mechanism import mechanism_skipped
 from repaudit.audits._robustness_run import Attacked, attacked
 from repaudit.audits._robustness_verdicts import Field, shares, shares_skipped, tally, union, verdict_findings
-from repaudit.audits._robustness_virtual import part_keys
+from repaudit.audits._robustness_virtual import part_keys, read_head
 from repaudit.case import Case, Parameters
 from repaudit.classifier import Capability
 from repaudit.errors import InvalidProfile
@@ -65,7 +66,7 @@ class RobustnessParameters(Parameters):
     """Images at most, in each class its share; initially wrong ones count among them. None takes all."""
     perturbation_limit: int = Parameter(default=256, ge=0)
     """Images whose features are followed under attack: a single attack on them runs to its last iterate although they
-    are broken. Also how many the mechanism, the linear distances and a search for a telling radius use."""
+    are broken. Also how many the mechanism and a search for a telling radius use."""
     mechanism_epsilon: Annotated[float, BeforeValidator(parse_length)] = 0.4 / 255
     """The smaller of the two radii, `linf`, at which one step's effect on features is looked at."""
     eight_bit: bool = True
@@ -74,6 +75,13 @@ class RobustnessParameters(Parameters):
     """`reference` has AutoAttack run by its published implementation."""
     virtual_head: str | None = None
     """A safetensors file with `weight` (V, d) and `bias` (V,) of the virtual classes the model was trained with."""
+
+    @field_validator("virtual_head")
+    @classmethod
+    def _head_can_be_read(cls, path: str | None) -> str | None:
+        if path is not None:
+            read_head(Path(path))
+        return path
 
     @field_validator("attacks")
     @classmethod

@@ -259,7 +259,9 @@ def test_a_model_without_gradients_is_skipped_attack_by_attack(classifier, image
             "linear_distance_spearman",
             "telling_epsilon",
         )
-    } | {f"robustness.mechanism.{name}" for name in MECHANISM} | {f"robustness.worst.{name}" for name in ("asr", "robust_accuracy", "error_share")}
+    } | {f"robustness.mechanism.{name}" for name in MECHANISM} | {
+        f"robustness.worst.{name}" for name in ("asr", "robust_accuracy", "error_share")
+    }
 
 
 def test_a_network_that_cuts_its_own_graph_is_skipped(make_classifier, network, images, findings):
