@@ -104,9 +104,9 @@ def test_a_list_of_audits_replaces_the_set_and_keeps_their_parameters(tmp_path):
 def test_standard_is_quick_with_more(tmp_path):
     quick, standard = profile(tmp_path, "quick"), profile(tmp_path, "standard")
 
-    assert set(standard.audits) == {*quick.audits, "selective"}
+    assert set(standard.audits) == {*quick.audits, "selective", "masking"}
     assert standard.audits["robustness"] == {
-        "attacks": ["fgsm", "pgd_w", "pgd_s"],
+        "attacks": ["fgsm", "pgd_w", "pgd_s", "autoattack_s"],
         "limit": 1000,
         "perturbation_limit": 256,
     }
