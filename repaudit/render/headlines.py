@@ -5,6 +5,9 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from repaudit.render.masking import AUDIT as MASKING
+from repaudit.render.masking import failed_checks
+
 if TYPE_CHECKING:
     from repaudit.report import Report
 
@@ -54,13 +57,14 @@ def family(key: str) -> str:
 
 
 def shown_keys(report: Report, *, everything: bool) -> list[str]:
-    """Keys of the table's rows: headlines, all that a gate names, and shares of images without a verdict.
+    """Keys of the table's rows: headlines, all that a gate names, what warns (images without a verdict, failed checks).
 
     Args:
         report: whose metrics are chosen from.
         everything: all metrics, headlines first in each family.
     """
-    known = [family(pattern) for pattern in HEADLINES]
+    known = [*(family(pattern) for pattern in HEADLINES), MASKING]
+    failed = {f"{MASKING}.{name}" for name in failed_checks(report)}
     headlines = [headline(report, pattern) for pattern in HEADLINES]
     gated = {verdict.metric for verdict in report.gates}
     keys = sorted({*report.metrics, *gated}, key=lambda key: (_place(family(key), known), _rank(key, headlines), key))
@@ -70,7 +74,7 @@ def shown_keys(report: Report, *, everything: bool) -> list[str]:
         key
         for key in keys
         if family(key) not in known
-        or key in gated
+        or key in gated | failed
         or _rank(key, headlines) < len(headlines)
         or (key.endswith(".error_share") and report.metrics[key].value > 0)
     ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from repaudit.profiles import Severity, names
 from repaudit.render.headlines import headline
+from repaudit.render.masking import failed_checks
 from repaudit.render.plain import number, safe
 from repaudit.report import Outcome, RunStatus
 
@@ -21,7 +22,7 @@ _CONDITIONS = {"accuracy.top1": "top1 >= 0.75", "calibration.ece": "ece <= 0.05 
 def readings(report: Report) -> list[str]:
     """Sentences about what was measured; an audit that did not run says nothing."""
     metrics = report.metrics
-    sentences = (_calibration(report), _null(report), _geometry(report), _cones(metrics), _robustness(metrics))
+    sentences = (_calibration(report), _null(report), _geometry(report), _cones(metrics), _robustness(report))
     return [sentence for sentence in sentences if sentence]
 
 
@@ -159,8 +160,10 @@ def _cones(metrics: dict[str, Metric]) -> str:
     )
 
 
-def _robustness(metrics: dict[str, Metric]) -> str:
-    rates = {key: metric for key, metric in metrics.items() if key.startswith("robustness.") and key.endswith(".asr")}
+def _robustness(report: Report) -> str:
+    rates = {
+        key: metric for key, metric in report.metrics.items() if key.startswith("robustness.") and key.endswith(".asr")
+    }
     single = {key: metric for key, metric in rates.items() if key != "robustness.worst.asr"}
     if not single:
         return ""
@@ -169,4 +172,6 @@ def _robustness(metrics: dict[str, Metric]) -> str:
     sentence = f"The most successful attack, {key.split('.')[1]}, breaks {100 * rate.value:.1f} % of the right answers"
     if rate.value > 0.95:
         sentence += " (saturated: a smaller radius would tell models apart)"
+    if failed_checks(report):
+        return f"{sentence}; the gradients that it followed are masked, so the truth may be far worse."
     return f"{sentence}; a stronger attack can only break more."

@@ -26,12 +26,14 @@ class TableColumn:
     """Down to this many characters it may be folded; None is never folded."""
 
 
-def lay_out(columns: Sequence[TableColumn], rows: Sequence[Sequence[Text]], console: Console, width: int) -> list[Text]:
+def lay_out(
+    columns: Sequence[TableColumn], rows: Sequence[Sequence[Text] | Text], console: Console, width: int
+) -> list[Text]:
     """Lines of at most `width` characters where folding allows; nothing is cut.
 
     Args:
         columns: one a cell.
-        rows: cells, as many as columns.
+        rows: cells, as many as columns; or a remark over the whole width.
         console: which folds text.
         width: of the whole table.
 
@@ -39,12 +41,23 @@ def lay_out(columns: Sequence[TableColumn], rows: Sequence[Sequence[Text]], cons
         The titles, a rule and the rows.
     """
     titles = [Text(column.title, style="bold") for column in columns]
-    widths = [max(cell.cell_len for cell in cells) for cells in zip(titles, *rows, strict=True)]
+    cells_of = [row for row in rows if not isinstance(row, Text)]
+    widths = [max(cell.cell_len for cell in cells) for cells in zip(titles, *cells_of, strict=True)]
     _fold(columns, widths, width - len(GAP) * (len(columns) - 1))
     lines = _row(columns, titles, widths, console)
     lines.append(Text("─" * (sum(widths) + len(GAP) * (len(columns) - 1)), style="dim"))
     for row in rows:
-        lines += _row(columns, row, widths, console)
+        lines += _remark(row, console, width) if isinstance(row, Text) else _row(columns, row, widths, console)
+    return lines
+
+
+def _remark(text: Text, console: Console, width: int) -> list[Text]:
+    """Wrapped; lines after the first are indented."""
+    lines = list(text.wrap(console, width - len(GAP)))
+    for line in lines[1:]:
+        line.pad_left(len(GAP))
+    for line in lines:
+        line.rstrip()
     return lines
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from repaudit.profiles import Severity
 from repaudit.render.headlines import family, shown_keys
+from repaudit.render.masking import battery_line, failed_checks
 from repaudit.render.plain import number, safe, value_and_interval
 from repaudit.render.readings import BAD, next_step, readings
 from repaudit.render.table import TableColumn, lay_out
@@ -132,8 +133,9 @@ def _header(report: Report) -> str:
     return " · ".join(parts)
 
 
-def _rows(report: Report, keys: list[str]) -> Iterator[list[Text]]:
+def _rows(report: Report, keys: list[str]) -> Iterator[list[Text] | Text]:
     previous = None
+    attacked = [key for key in keys if family(key) == "robustness"]
     for key in keys:
         group = family(key)
         metric = report.metrics.get(key)
@@ -145,6 +147,8 @@ def _rows(report: Report, keys: list[str]) -> Iterator[list[Text]]:
         for verdict in verdicts or [None]:
             yield [*(Text(cell) for cell in left), *_gate_cells(verdict)]
             left = [""] * len(left)
+        if attacked and key == attacked[-1]:
+            yield Text(battery_line(report), style="bold red" if failed_checks(report) else "")
 
 
 def _gate_cells(verdict: Verdict | None) -> tuple[Text, Text]:
