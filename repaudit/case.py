@@ -56,6 +56,16 @@ class Storage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Permissions:
+    """What may be done to load another model."""
+
+    offline: bool = False
+    """The network must not be touched."""
+    trust_pickle: bool = False
+    """Checkpoints that run code when read may be loaded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case(Generic[P]):
     """One classifier on one set of images, with what one clean pass left."""
 
@@ -67,6 +77,7 @@ class Case(Generic[P]):
     shape: EvaluationShape
     progress: Progress
     storage: Storage = field(default_factory=Storage)
+    permissions: Permissions = field(default_factory=Permissions)
     dtype: torch.dtype = torch.float32
     """Of the clean pass and of searches; what counts is asked in float32."""
 

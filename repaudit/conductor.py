@@ -13,6 +13,7 @@ from uuid import uuid4
 import torch
 
 from repaudit import audits, cache, gates
+from repaudit.case import Permissions
 from repaudit.data import DataRequest, check_reference, open_images
 from repaudit.device import choose_device, choose_dtype, choose_shape, halved
 from repaudit.errors import Interrupted, InvalidProfile, UnfinishedError
@@ -106,6 +107,7 @@ def carry_out(order: Order, progress: Progress) -> Scanned:
             fresh=order.fresh,
             cache=folder,
             adversarials=order.adversarials,
+            permissions=Permissions(offline=order.offline, trust_pickle=order.trust_pickle),
         )
         return examine(classifier, images, bound, conditions, progress)
 

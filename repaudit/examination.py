@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from repaudit.audits import Material
-from repaudit.case import Storage
+from repaudit.case import Permissions, Storage
 from repaudit.errors import Interrupted, RepauditError
 from repaudit.evidence import collect, evidence_identity
 from repaudit.finding import Finding, Notice, Skipped
@@ -91,6 +91,7 @@ class Conditions:
     """Folder of kept work; None keeps nothing."""
     adversarials: Path | None = None
     """Folder for adversarial images; None saves none."""
+    permissions: Permissions = field(default_factory=Permissions)
 
 
 def examine(
@@ -142,6 +143,7 @@ def examine(
             fresh=conditions.fresh,
             adversarials=conditions.adversarials,
         ),
+        permissions=conditions.permissions,
         dtype=conditions.dtype,
     )
     for audit in audits:

@@ -367,3 +367,11 @@ def test_a_folder_and_a_device_are_never_replaced(make_report, tmp_path):
 )
 def test_secrets_leave_the_command_line_and_nothing_else_does(given, kept):
     assert scrubbed(given) == (given if kept is None else kept)
+
+
+def test_a_warning_that_two_audits_raise_stands_once(make_report):
+    notice = Notice(code="softmax-outputs", message="the network answers with probabilities")
+
+    report = make_report(notice, notice, Notice(code="softmax-outputs", message="otherwise"))
+
+    assert [warning.message for warning in report.warnings] == ["the network answers with probabilities", "otherwise"]

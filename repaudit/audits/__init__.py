@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias
 import torch
 from pydantic import ValidationError
 
-from repaudit.case import Case, EvaluationShape, P, Parameters, Storage
+from repaudit.case import Case, EvaluationShape, P, Parameters, Permissions, Storage
 from repaudit.errors import InvalidProfile, nearest
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Material:
     shape: EvaluationShape
     progress: Progress
     storage: Storage = field(default_factory=Storage)
+    permissions: Permissions = field(default_factory=Permissions)
     dtype: torch.dtype = torch.float32
 
 
@@ -105,6 +106,7 @@ class Audit(Generic[P]):
                     shape=material.shape,
                     progress=material.progress,
                     storage=material.storage,
+                    permissions=material.permissions,
                     dtype=material.dtype,
                 )
             )

@@ -36,6 +36,8 @@ def transfer(case: Case[MaskingParameters], ref: str) -> Setting:
         arch=asked.surrogate_arch,
         preprocess=asked.surrogate_preprocess,
         device=str(case.classifier.device),
+        offline=case.permissions.offline,
+        trust_pickle=case.permissions.trust_pickle,
     )
     other = surrogate.card
     mine, its = ((each.classes_count, each.preprocess.channels) for each in (card, other))

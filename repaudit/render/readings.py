@@ -30,7 +30,7 @@ def next_step(report: Report) -> str:
     """What to do now, in one sentence."""
     metrics, failed = report.metrics, [verdict for verdict in report.gates if verdict.failed]
     if report.run.status is not RunStatus.COMPLETE:
-        return "the same command again; the clean pass is kept."
+        return "the same command again; it continues where it stopped."
     if not report.gates:
         return _first_gates(report)
     if not failed:

@@ -126,7 +126,9 @@ def gather(findings: Iterable[Finding]) -> Gathered:
                 _claim(name, columns)
                 columns[name] = values
             case Notice(code=code, message=message):
-                warnings.append(WarningEntry(code=code, message=message))
+                warning = WarningEntry(code=code, message=message)
+                if warning not in warnings:  # several audits look at the same network before they begin
+                    warnings.append(warning)
     return Gathered(metrics=metrics, figures=figures, skipped=skipped, warnings=tuple(warnings), columns=columns)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from repaudit.attacks import resolve
+from repaudit.attacks import Setting, resolve
 from repaudit.attacks.harness import evaluate
 from repaudit.attacks.verdict import Evaluation
 from repaudit.case import EvaluationShape
@@ -93,7 +93,7 @@ def problem(request, subjects_of, predicted_images):
                 classifier,
                 images,
                 subjects,
-                resolve(raw),
+                raw if isinstance(raw, Setting) else resolve(raw),
                 seed=0,
                 shape=EvaluationShape(rows=32, calls=1),
                 progress=SilentProgress(),
