@@ -94,6 +94,10 @@ class Measurement:
             raise ValueError(f"`{self.key}` needs either an interval or the reason why it has none")
 
 
+NOT_NEEDED = "not needed"
+"""How a reason begins where nobody misses the number: shown only to those who want to see everything."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
     """A number that could not be had, and why. A gate on it never passes."""

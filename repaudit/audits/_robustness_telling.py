@@ -16,7 +16,7 @@ from repaudit.attacks.threat import TOLERANCE, Norm
 from repaudit.attacks.verdict import CODES, Outcome
 from repaudit.audits._robustness_relations import p_value, success_by_cosine
 from repaudit.audits._robustness_verdicts import SATURATED, Tally, describe, tally
-from repaudit.finding import Better, Figure, FigureValue, Finding, Measurement, Skipped, Unit
+from repaudit.finding import NOT_NEEDED, Better, Figure, FigureValue, Finding, Measurement, Skipped, Unit
 from repaudit.metrics.alignment import spearman
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _not_searched(evaluation: Evaluation, counted: Tally, watched: int) -> str |
     if not counted.judged:
         return "no attacked image came out robust or broken"
     if not counted.saturated:
-        return f"not needed: the attack is not saturated ({counted.broken} of {counted.judged} images broken)"
+        return f"{NOT_NEEDED}: the attack is not saturated ({counted.broken} of {counted.judged} images broken)"
     if evaluation.setting.votes > 1:
         return "not searched: an attack that decides by votes costs too much for it"
     return f"{watched} images are too few to search with (perturbation_limit)" if watched < 2 else None

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from repaudit.finding import NOT_NEEDED
 from repaudit.profiles import Severity
 from repaudit.render.headlines import family, shown_keys
 from repaudit.render.masking import battery_line, failed_checks
@@ -75,7 +76,7 @@ def print_report(report: Report, console: Console, *, verbose: bool = False) -> 
     for heading, lines in (
         ("", list(_explanations(report))),
         ("Why", [(Text("·"), sentence) for sentence in readings(report)]),
-        ("Not measured", list(_skipped(report))),
+        ("Not measured", list(_skipped(report, verbose=verbose))),
         ("Mind", [(Text("·"), safe(warning.message, 400)) for warning in report.warnings]),
     ):
         if lines:
@@ -175,7 +176,7 @@ def _explanations(report: Report) -> Iterator[tuple[Text, str]]:
                 yield Text(word.removeprefix("pass "), style=style), safe(verdict.reason, 400)
 
 
-def _skipped(report: Report) -> Iterator[tuple[Text, str]]:
+def _skipped(report: Report, *, verbose: bool) -> Iterator[tuple[Text, str]]:
     for audit in report.audits:
         if audit.status is not AuditStatus.OK:
             word = "could not finish" if audit.status is AuditStatus.ERROR else "skipped"
@@ -183,6 +184,8 @@ def _skipped(report: Report) -> Iterator[tuple[Text, str]]:
             continue
         by_reason: dict[str, list[str]] = {}
         for key, reason in audit.skipped.items():
+            if reason.startswith(NOT_NEEDED) and not verbose:
+                continue
             by_reason.setdefault(reason, []).append(safe(key))
         for reason, keys in by_reason.items():
             named = ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")

@@ -363,3 +363,11 @@ def test_an_interval_is_printed_to_a_tenth_of_its_width_or_better(half_width):
 def test_long_names_are_shortened_in_the_middle():
     assert safe("a" * 50 + "b" * 50, 11) == "aaaaa…bbbbb"
     assert safe("short", 11) == "short"
+
+
+def test_what_nobody_misses_is_shown_only_to_those_who_want_everything(make_report):
+    report = make_report(Skipped(key="a.b", reason="not needed: it would say nothing"), Skipped(key="a.c", reason="gone"))
+
+    assert "would say nothing" not in printed(report)
+    assert "gone" in printed(report)
+    assert "would say nothing" in printed(report, verbose=True)
