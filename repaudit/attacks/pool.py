@@ -7,7 +7,7 @@ of networks and judges nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,6 +111,7 @@ class Pool:
         self._job = np.zeros(capacity, dtype=np.int64)
         self._iteration = np.zeros(capacity, dtype=np.int64)
         self._staying = np.zeros(capacity, dtype=bool)
+        self._known: dict[bytes, Rows] = {}
         self._keys = torch.zeros(capacity, dtype=torch.int64, device=device)
         self._clean: torch.Tensor | None = None
         order = np.flatnonzero(pending.any(axis=1))
@@ -164,12 +165,11 @@ class Pool:
 
     def rows(self, index: np.ndarray) -> Rows:
         """What an attack may know of these rows."""
-        if self._clean is None:
-            raise ValueError("the pool was never filled")
-        at, place = self._on_device(index), self.place(index)
-        numbers = np.stack([self._subjects.labels[place.subject], self._plan.target(place.subject, place.job)])
-        labels, targets, iteration = self._on_device(np.vstack([numbers, place.iteration]))
-        return Rows(at, self._clean[at], labels, targets, iteration, self._keys[at])
+        name = index.tobytes()
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = self._look_up(index)
+        return replace(known, iteration=self._on_device(self._iteration[index]))
 
     def place(self, index: np.ndarray) -> Place:
         """Which job each of these rows is at."""
@@ -222,6 +222,15 @@ class Pool:
         """Stops reading."""
         self.intake.close()
 
+    def _look_up(self, index: np.ndarray) -> Rows:
+        """All but the iteration, which alone changes while the same jobs stay together in a call."""
+        if self._clean is None:
+            raise ValueError("the pool was never filled")
+        at, place = self._on_device(index), self.place(index)
+        numbers = np.stack([self._subjects.labels[place.subject], self._plan.target(place.subject, place.job)])
+        labels, targets = self._on_device(numbers)
+        return Rows(at, self._clean.index_select(0, at), labels, targets, at, self._keys.index_select(0, at))
+
     def _share_out(self, empty: np.ndarray) -> np.ndarray:
         """Gives rows that would pad the last call to jobs of the images that fewest rows work for."""
         active = np.flatnonzero(self._subject != EMPTY)
@@ -243,6 +252,7 @@ class Pool:
         return empty[:taken]
 
     def _assign(self, index: np.ndarray, subject: np.ndarray, job: np.ndarray, *, moved: bool = False) -> None:
+        self._known.clear()
         self._subject[index], self._job[index], self._iteration[index] = subject, job, 0
         self._staying[index] = False
         self._pending[subject, job] = False
@@ -262,6 +272,7 @@ class Pool:
         self._keys[self._on_device(index)] = torch.tensor(keys, dtype=torch.int64, device=self._device)
 
     def _free(self, index: np.ndarray) -> None:
+        self._known.clear()
         subject = self._subject[index]
         np.subtract.at(self._running, subject, 1)
         self._subject[index] = EMPTY
