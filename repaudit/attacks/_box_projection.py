@@ -2,8 +2,8 @@
 
 Every coordinate moves against its slope, by λ (`linf`) or by λ times its steepness (`l2`), and stops at the face of
 the box. What the moves descend together, Σ |w|·min(λ u, room), is concave, piecewise linear and rising in λ: Newton's
-method from 0 climbs to the solution, never passes it, and ends after a few steps. The problem is that of Croce & Hein
-2020, equation 3; they solve it by sorting.
+method from 0 climbs to the solution, never passes it, and ends after a few steps. The problem is that of FAB (Croce &
+Hein 2020, arXiv 1907.02044), whose authors solve it by sorting.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class _Climb:
         # masks as floats: torch's loops over booleans are several times slower on processors
         stuck = self.room.clone().le_(_travel(self.norm, self.steepness, reach))
         filled = row_sums(self.full * stuck)
-        left = row_sums(stuck.neg_().add_(1).mul_(self.descent))
+        left = row_sums(torch.addcmul(self.descent, stuck, self.descent, value=-1))
         return _quotient(self.gap - filled, left, reach)
 
 

@@ -1,4 +1,4 @@
-"""Targeted FAB (Croce & Hein 2020): steps to the linearised boundary, each pulled back towards the image."""
+"""Targeted FAB (Croce & Hein 2020, arXiv 1907.02044): steps to the linearised boundary and back towards the image."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ class FastAdaptiveBoundary(Attack):
     """Steps x⁺ = (1 − α)(x + η d) + α (x₀ + η d₀), clipped to [0, 1]; a point that crossed returns to x₀ + β (x − x₀).
 
     d and d₀ are the shortest moves from the iterate and from the image onto the boundary with the target, linearised at
-    the iterate and met within the box; α = ‖d‖ / (‖d‖ + ‖d₀‖), at most `alpha_max` (equations 3, 7, 8 and algorithm 1,
-    with one linearisation as in the targeted version of section 3 of the AutoAttack paper). It looks for a small
-    perturbation and knows no radius: most queries of a robust image lie outside the ball, as in the published code.
+    the iterate and met within the box; α = ‖d‖ / (‖d‖ + ‖d₀‖), at most `alpha_max` (algorithm 1, with the one boundary
+    of the target as in AutoAttack, arXiv 2003.01690). It looks for a small perturbation and knows no radius: most
+    queries of a robust image lie outside the ball. Judged are all of them, the published code judges those before a
+    return only.
 
     Where the next gradient is wanted depends on whether the present point crossed, which is not known when it is asked.
     To guess that it did not, and to ask for the gradient at once, spares a forward pass if right and wastes a backward
