@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
+import numpy as np
 import torch
 
 from repaudit.errors import InvalidProfile
@@ -42,9 +43,10 @@ class Threat:
         length: torch.Tensor = torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64)
         return length
 
-    def contains(self, size: torch.Tensor) -> torch.Tensor:
+    def contains(self, size: np.ndarray) -> np.ndarray:
         """(r,) bool: sizes that lie within the radius, up to rounding; NaN never does."""
-        return size <= self.epsilon + TOLERANCE
+        inside: np.ndarray = size <= self.epsilon + TOLERANCE
+        return inside
 
     def project(self, perturbation: torch.Tensor) -> torch.Tensor:
         """The nearest perturbation within the ball, row by row."""

@@ -147,22 +147,18 @@ def judge(threat: Threat, perturbation: torch.Tensor, logits: torch.Tensor, labe
         labels: (r,).
     """
     own = logits.gather(1, labels[:, None])
-    lower = torch.arange(logits.shape[1], device=logits.device) < labels[:, None]
-    wrong = ((logits > own) | ((logits == own) & lower)).any(dim=1)
-    others = logits.scatter(1, labels[:, None], -torch.inf)
-    size = threat.size(perturbation)
+    others = logits.scatter(1, labels[:, None], -torch.inf).amax(dim=1)
     figures = torch.stack(
         [
-            logits.isfinite().all(dim=1).double(),
-            wrong.double(),
-            threat.contains(size).double(),
-            own.squeeze(1).double() - others.amax(dim=1).double(),
-            size,
-            (logits.amax(dim=1) - logits.amin(dim=1)).double(),
+            own.squeeze(1).double() - others.double(),
+            logits.amax(dim=1).double() - logits.amin(dim=1).double(),  # NaN or infinite as soon as one logit is
+            threat.size(perturbation),
+            (logits.argmax(dim=1) != labels).double(),
         ]
     )
-    finite, mistaken, inside, margin, length, spread = figures.cpu().numpy()  # one transfer for the whole call
-    return Answers(finite > 0, mistaken > 0, inside > 0, margin, length, spread)
+    margin, spread, size, wrong = figures.cpu().numpy()  # one transfer for the whole call
+    finite = np.isfinite(spread)
+    return Answers(finite, finite & (wrong > 0), threat.contains(size), margin, size, spread)
 
 
 PER_IMAGE = (
