@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
@@ -20,8 +21,11 @@ from repaudit.errors import InvalidJournal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from repaudit.attacks.settings import Setting
+    from repaudit.case import Storage
     from repaudit.progress import Progress
 
 FORMAT = 1
@@ -56,6 +60,30 @@ class Journal:
     def close(self) -> None:
         """Lets another process have it."""
         self._stream.close()
+
+
+def journal_of(
+    storage: Storage, setting: Setting, *, seed: int, progress: Progress, **told: object
+) -> AbstractContextManager[Journal | None]:
+    """The journal of one attack of a scan; None inside where none can be kept or the attack decides by votes.
+
+    Args:
+        storage: of the scan: where journals lie, and all that the network's answers depend on.
+        setting: the attack; its key does not matter.
+        seed: of all noise.
+        progress: hears why there is none.
+        told: JSON values that records depend on beyond these.
+
+    Raises:
+        InvalidJournal: the file belongs to another evaluation, or is damaged.
+    """
+    if storage.cache is None or setting.votes > 1:
+        return nullcontext()
+    attack = {name: value for name, value in setting.as_dict().items() if name not in {"key", "series"}}
+    identity = {**storage.identity, "attack": attack, "seed": seed, **told}
+    path = journal_path(storage.cache, identity)
+    journal = open_journal(path, identity, fresh=storage.fresh, progress=progress)
+    return nullcontext() if journal is None else closing(journal)
 
 
 def journal_path(folder: Path, identity: Mapping[str, object]) -> Path:

@@ -10,13 +10,14 @@ import numpy as np
 from repaudit.attacks import Setting, resolve
 from repaudit.attacks.harness import evaluate
 from repaudit.attacks.intake import Subjects
+from repaudit.attacks.journal import journal_of
 from repaudit.attacks.verdict import CODES, Outcome
 from repaudit.audits._masking_check import first_job
 
 if TYPE_CHECKING:
     from repaudit.attacks.verdict import Evaluation
     from repaudit.audits._masking_parameters import MaskingParameters
-    from repaudit.case import Case
+    from repaudit.case import Case, Storage
 
 HALF = 0.5
 """The radius within which every image can become the same grey one."""
@@ -114,14 +115,27 @@ def noise(epsilon: float, queries: int) -> Setting:
     return resolve({"name": "random_noise", "key": "noise", "epsilon": epsilon, "queries": queries})
 
 
-def run(case: Case[MaskingParameters], subjects: Subjects, setting: Setting) -> Evaluation:
-    """One attack on the case's own classifier."""
-    return evaluate(
-        case.classifier,
-        case.images,
-        subjects,
-        setting,
-        seed=case.seed,
-        shape=case.shape,
-        progress=case.progress,
-    )
+def run(
+    case: Case[MaskingParameters], subjects: Subjects, setting: Setting, *, storage: Storage | None = None
+) -> Evaluation:
+    """One attack on the case's own classifier.
+
+    Args:
+        case: of the audit.
+        subjects: the images.
+        setting: the attack.
+        storage: where its journal lies, the case's unless given; an attack that depends on more than its setting has
+            none.
+    """
+    kept = case.storage if storage is None else storage
+    with journal_of(kept, setting, seed=case.seed, progress=case.progress) as journal:
+        return evaluate(
+            case.classifier,
+            case.images,
+            subjects,
+            setting,
+            seed=case.seed,
+            shape=case.shape,
+            progress=case.progress,
+            journal=journal,
+        )

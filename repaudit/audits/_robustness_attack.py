@@ -13,7 +13,7 @@ import torch
 from repaudit.attacks.adversarials import Adversarials
 from repaudit.attacks.harness import evaluate
 from repaudit.attacks.intake import Subjects
-from repaudit.attacks.journal import journal_path, open_journal
+from repaudit.attacks.journal import journal_of
 from repaudit.attacks.verdict import CODES, Outcome, with_smaller
 
 if TYPE_CHECKING:
@@ -124,23 +124,16 @@ def _adversarials(case: Case[P]) -> AbstractContextManager[Adversarials | None]:
 
 
 def _journal(case: Case[P], setting: Setting, targets: Targets) -> AbstractContextManager[Journal | None]:
-    """The journal of this attack, where one can be kept and the network always answers alike."""
-    storage = case.storage
-    if storage.cache is None or setting.votes > 1:
-        return nullcontext()
-    told = {name: value for name, value in setting.as_dict().items() if name not in {"key", "series"}}
-    identity = {
-        **storage.identity,
-        "attack": told,
-        "seed": case.seed,
-        "classes": targets.classes,
-        "more weights": targets.more_weights,
-        "8 bits": targets.eight_bit,
-        "copy": None if targets.scout is None else str(case.dtype),
-    }
-    path = journal_path(storage.cache, identity)
-    journal = open_journal(path, identity, fresh=storage.fresh, progress=case.progress)
-    return nullcontext() if journal is None else closing(journal)
+    return journal_of(
+        case.storage,
+        setting,
+        seed=case.seed,
+        progress=case.progress,
+        classes=targets.classes,
+        more_weights=targets.more_weights,
+        eight_bit=targets.eight_bit,
+        copy=None if targets.scout is None else str(case.dtype),
+    )
 
 
 def _pixels(case: Case[P], ids: tuple[str, ...]) -> np.ndarray:

@@ -17,6 +17,7 @@ from repaudit.audits._masking_searches import run as attack
 from repaudit.audits._masking_searches import search, subjects_of
 from repaudit.audits._masking_transfer import transfer
 from repaudit.audits._masking_verdicts import gap_check, search_checks
+from repaudit.case import Storage
 from repaudit.classifier import Capability
 from repaudit.finding import NOT_RESAMPLED, Better, Bounds, Finding, Unit, key_specs
 from repaudit.images import stratified
@@ -135,7 +136,7 @@ def _transfer_gap(case: Case[MaskingParameters], searches: Searches, surrogate: 
     asked = case.parameters
     if surrogate is None:
         return Check(name="transfer_gap", threshold=asked.max_gap, sentence="no surrogate given")
-    outcome = attack(case, searches.subjects, surrogate).outcome
+    outcome = attack(case, searches.subjects, surrogate, storage=Storage()).outcome
     challenger = f"the gradient of {asked.surrogate}"
     return gap_check("transfer_gap", challenger, outcome, first_job(searches.iterated), asked)
 
