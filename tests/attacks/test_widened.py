@@ -4,19 +4,21 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from repaudit.attacks import resolve
 from repaudit.attacks.harness import evaluate
 from repaudit.attacks.intake import Subjects
 from repaudit.attacks.verdict import CODES, Outcome
 from repaudit.attacks.widened import widened
-from repaudit.audits import bind
+from repaudit.audits import bind, robustness
 from repaudit.audits._robustness_attack import Engine, Targets
 from repaudit.audits._robustness_verdicts import Field
 from repaudit.audits._robustness_virtual import part_keys, virtual_classes
 from repaudit.case import EvaluationShape
 from repaudit.errors import InvalidModel
 from repaudit.evidence import collect
+from repaudit.finding import Measurement
 from repaudit.progress import SilentProgress
 
 BROKEN = CODES[Outcome.BROKEN]
@@ -143,3 +145,46 @@ def test_only_the_standard_protocol_has_parts():
     assert part_keys(resolve("autoattack_s"), None) == ()
     assert part_keys(resolve("autoattack_rand"), "head") == ()
     assert part_keys(resolve("pgd_s"), "head") == ()
+
+
+@pytest.mark.slow
+def test_the_headline_of_a_model_with_virtual_classes_is_the_union_of_both_attacks(
+    make_classifier, make_images, make_case, tmp_path
+):
+    """A linear model: the standard protocol finds whatever there is, and so the union is what it finds."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(27, 12), nn.Linear(12, 4))
+        head = {"weight": torch.randn(3, 12), "bias": torch.randn(3)}
+    save_file(head, tmp_path / "vs_head.safetensors")
+    classifier = make_classifier(network)
+    stored = torch.randint(90, 166, (12, 3, 3, 3), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
+    with torch.no_grad():
+        labels = classifier.logits(stored.float() / 255).argmax(1).numpy()
+    images = make_images(stored, labels)
+    weight = (network[2].weight @ network[1].weight).detach()
+    with torch.no_grad():
+        logits = classifier.logits(stored.float() / 255)
+    own = torch.from_numpy(labels)
+    gap = logits.gather(1, own[:, None]) - logits
+    steepness = (weight[own][:, None] - weight[None]).abs().sum(2).clamp_min(1e-12)
+    distance = (gap / steepness).scatter(1, own[:, None], torch.inf).amin(1).numpy()
+    epsilon = float(np.median(distance))
+    bound = bind(
+        "robustness",
+        {
+            "attacks": [{"name": "autoattack", "key": "aa", "epsilon": epsilon}],
+            "virtual_head": str(tmp_path / "vs_head.safetensors"),
+            "perturbation_limit": 0,
+        },
+    )
+    evidence = collect(classifier, images, rows=8, progress=SilentProgress()).evidence
+    case = make_case(evidence, bound.parameters, classifier=classifier, images=images)
+
+    found = {finding.key: finding for finding in robustness.run(case) if isinstance(finding, Measurement)}
+
+    broken = int((distance < epsilon * 0.999).sum())
+    for key in ("aa", "aa_k_only"):
+        assert found[f"robustness.{key}.asr"].value == pytest.approx(broken / 12, abs=1.01 / 12)
+    assert found["robustness.aa.asr"].value >= found["robustness.aa_plus.asr"].value
+    assert found["robustness.aa.asr"].value >= found["robustness.aa_k_only.asr"].value

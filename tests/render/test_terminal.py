@@ -366,7 +366,9 @@ def test_long_names_are_shortened_in_the_middle():
 
 
 def test_what_nobody_misses_is_shown_only_to_those_who_want_everything(make_report):
-    report = make_report(Skipped(key="a.b", reason="not needed: it would say nothing"), Skipped(key="a.c", reason="gone"))
+    report = make_report(
+        Skipped(key="a.b", reason="not needed: it would say nothing"), Skipped(key="a.c", reason="gone")
+    )
 
     assert "would say nothing" not in printed(report)
     assert "gone" in printed(report)
