@@ -129,9 +129,7 @@ def evidence_key(classifier: Classifier, images: ImageSet, *, rows: int, dtype: 
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def evidence_identity(
-    classifier: Classifier, images: ImageSet, *, rows: int, dtype: torch.dtype
-) -> dict[str, object]:
+def evidence_identity(classifier: Classifier, images: ImageSet, *, rows: int, dtype: torch.dtype) -> dict[str, object]:
     """Everything that can move a logit of one image: weights, code, preprocessing, data, numerics, versions."""
     card = classifier.card
     return {

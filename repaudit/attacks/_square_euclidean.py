@@ -25,10 +25,9 @@ class EuclideanSquare(SquareSearch):
     """
 
     def allocate(self, capacity: int, like: torch.Tensor) -> None:
-        """Keeps the best perturbation, its squared length, and the present query."""
+        """Keeps the best perturbation and its squared length."""
         super().allocate(capacity, like)
         self._perturbation = like.new_empty((capacity, *like.shape))
-        self._query = torch.empty_like(self._perturbation)
         self._energy = like.new_empty(capacity, dtype=torch.float64)
         self._patterns = {side: pattern(side).flatten(1).to(like.device) for side in set(self._sides.tolist())}
 
@@ -46,29 +45,25 @@ class EuclideanSquare(SquareSearch):
         start[:, :, top : top + grid[0] * side, left : left + grid[1] * side] = tiles
         length = row_sums(start.flatten(1).square()).sqrt_() + GUARD
         start *= (self.threat.epsilon / length)[:, None, None, None]
-        self._query[rows.index] = rows.clean + start.to(rows.clean.dtype)
-        self._keep(rows, torch.ones(len(rows), dtype=torch.bool, device=rows.clean.device))
+        self._keep(rows.index, rows.clean, rows.clean + start.to(rows.clean.dtype))
 
-    def propose(self, rows: Rows) -> torch.Tensor:
-        """The best query with two windows changed, rescaled to length ε; the harness cuts off what leaves [0, 1]."""
+    def _candidates(self, rows: Rows, change: Change) -> torch.Tensor:
         perturbation = self._perturbation.index_select(0, rows.index)
-        change, energy = self._changes(rows), self._energy[rows.index]
+        energy = self._energy[rows.index]
         scale = torch.ones_like(energy)
         for side in sorted(set(change.side.tolist()) - {0}):
             at = (change.side == side).nonzero().squeeze(1)
             scale[at] = self._apply(perturbation, at, change.select(at), side, energy[at])
-        query = torch.addcmul(rows.clean, perturbation, scale.to(perturbation.dtype)[:, None, None, None])
-        self._query.index_copy_(0, rows.index, query)
-        return query
+        return torch.addcmul(rows.clean, perturbation, scale.to(perturbation.dtype)[:, None, None, None])
 
     def _apply(
         self, perturbation: torch.Tensor, at: torch.Tensor, change: Change, side: int, energy: torch.Tensor
     ) -> torch.Tensor:
-        """Changes perturbations at the rows `at`; the factors that bring them to length ε."""
+        """Changes perturbations at the rows `at`; the factors that then bring them to length ε."""
         channels = perturbation.shape[1]
         flat = perturbation.view(-1)
-        filled = self._positions(at, channels, places_of(change.top, change.left, side, self._size[1]))
-        emptied = self._positions(at, channels, places_of(change.emptied_top, change.emptied_left, side, self._size[1]))
+        filled = self._positions(at, channels, places_of(change.corner, side, self._size[1]))
+        emptied = self._positions(at, channels, places_of(change.emptied, side, self._size[1]))
         held = flat.take(filled).double()
         own = row_sums(held.square())
         fresh = self._patterns[side][change.turned][:, None] * change.signs[..., None]
@@ -88,11 +83,10 @@ class EuclideanSquare(SquareSearch):
         plane = image[:, None] * channels + torch.arange(channels, device=place.device)
         return plane[..., None] * area + place[:, None]
 
-    def _keep(self, rows: Rows, better: torch.Tensor) -> None:
-        chosen = better.nonzero().squeeze(1)
-        kept = self._query[rows.index[chosen]].clamp_(0, 1).sub_(rows.clean[chosen])
-        self._perturbation[rows.index[chosen]] = kept
-        self._energy[rows.index[chosen]] = row_sums(kept.flatten(1).double().square_())
+    def _keep(self, index: torch.Tensor, clean: torch.Tensor, query: torch.Tensor) -> None:
+        kept = query.clamp(0, 1).sub_(clean)
+        self._perturbation.index_copy_(0, index, kept)
+        self._energy[index] = row_sums(kept.flatten(1).double().square_())
 
     def _side(self, pixels: float) -> int:
         wanted = max(side_of(pixels), SMALLEST)

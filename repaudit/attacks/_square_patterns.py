@@ -30,23 +30,22 @@ def tile(side: int, count: tuple[int, int], signs: torch.Tensor, turned: torch.T
     """
     patterns = pattern(side).to(signs.device)[turned]
     tiles = signs[..., None, None] * patterns[:, None]
-    grid = tiles.unflatten(2, count).transpose(3, 4)
+    grid = tiles.reshape(*signs.shape[:2], *count, side, side).transpose(3, 4)
     return grid.flatten(4, 5).flatten(2, 3)
 
 
-def places_of(top: torch.Tensor, left: torch.Tensor, side: int, width: int) -> torch.Tensor:
-    """(r, side²) int64: positions of windows in a flattened image of `width` columns, row by row."""
-    along = torch.arange(side, device=top.device)
-    return ((top[:, None] + along)[:, :, None] * width + (left[:, None] + along)[:, None, :]).flatten(1)
+def places_of(corner: torch.Tensor, side: int, width: int) -> torch.Tensor:
+    """(r, side²) int64: the pixels of windows with these first rows and columns, (r, 2), in flattened images."""
+    along = torch.arange(side, device=corner.device)
+    down, across = (corner[..., None] + along).unbind(1)
+    return (down[:, :, None] * width + across[:, None, :]).flatten(1)
 
 
 def _hill(height: int, width: int) -> torch.Tensor:
     values = torch.zeros(height, width, dtype=torch.float64)
     top, left = height // 2, width // 2
     for ring in range(max(top, left) + 1):
-        across = 2 * ring + 1
-        values[max(top - ring, 0) : top - ring + across, max(left - ring, 0) : left - ring + across] += (
-            1 / (ring + 1) ** 2
-        )
+        down, across = (slice(max(middle - ring, 0), middle + ring + 1) for middle in (top, left))
+        values[down, across] += 1 / (ring + 1) ** 2
     length = values.norm()
     return values / length if height else values

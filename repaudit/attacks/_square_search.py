@@ -29,14 +29,10 @@ class Change(NamedTuple):
 
     side: torch.Tensor
     """(r,) int64: of its windows; 0 at the start, which is asked as it is."""
-    top: torch.Tensor
-    """(r,) int64: first row of the window."""
-    left: torch.Tensor
-    """(r,) int64: its first column."""
-    emptied_top: torch.Tensor
-    """(r,) int64: first row of a second window, `l2` only."""
-    emptied_left: torch.Tensor
-    """(r,) int64."""
+    corner: torch.Tensor
+    """(r, 2) int64: first row and first column of the window."""
+    emptied: torch.Tensor
+    """(r, 2) int64: the same of a second window, `l2` only."""
     turned: torch.Tensor
     """(r,) int64: 1 where the pattern is transposed, `l2` only."""
     signs: torch.Tensor
@@ -44,7 +40,7 @@ class Change(NamedTuple):
 
     def select(self, chosen: torch.Tensor) -> Change:
         """Only the rows at positions `chosen`."""
-        return Change(*(values[chosen] for values in self))
+        return Change._make(values[chosen] for values in self)
 
 
 class SquareSearch(Attack):
@@ -74,11 +70,19 @@ class SquareSearch(Attack):
         self._windows = torch.empty((capacity, AHEAD, 1 + PLACES), dtype=torch.int64, device=like.device)
         self._signs = like.new_empty((capacity, AHEAD, channels))
         self._known_from = torch.zeros(capacity, dtype=torch.int64, device=like.device)
+        self._asked, self._asked_of = like.new_empty((0, *like.shape)), self._known_from[:0]
+        self._place = torch.zeros(capacity, dtype=torch.int64, device=like.device)
 
     def begin(self, rows: Rows) -> None:
         """No query is the best so far, and no change is at hand."""
         self._lead[rows.index] = -torch.inf
         self._known_from[rows.index] = -AHEAD
+
+    def propose(self, rows: Rows) -> torch.Tensor:
+        """The best query with some windows changed; what leaves [0, 1] is cut off by the harness."""
+        self._asked, self._asked_of = self._candidates(rows, self._changes(rows)), rows.index
+        self._place[rows.index] = torch.arange(len(rows), device=rows.index.device)
+        return self._asked
 
     def objective(self, rows: Rows, logits: torch.Tensor) -> None:
         """None: it asks for no gradient."""
@@ -86,23 +90,32 @@ class SquareSearch(Attack):
     def update(
         self, rows: Rows, logits: torch.Tensor, objective: torch.Tensor | None, gradient: torch.Tensor | None
     ) -> None:
-        """Keeps what is better."""
-        lead, before = margin(logits, rows.labels, rows.targets), self._lead[rows.index]
-        better = (lead > before) | (lead >= 0)
-        self._lead[rows.index] = torch.where(better, lead, before)
-        self._keep(rows, better)
+        """Keeps what is better.
+
+        Raises:
+            RuntimeError: other rows were asked after these; only the last proposal is at hand.
+        """
+        before = self._lead[rows.index]
+        lead = margin(logits, rows.labels, rows.targets).to(before.dtype)
+        better = ((lead > before) | (lead >= 0)).nonzero().squeeze(1)
+        index = rows.index[better]
+        place = self._place[index]
+        if not torch.equal(self._asked_of[place.clamp(max=len(self._asked_of) - 1)], index):
+            raise RuntimeError("Square was told of a query that was not its last")
+        self._lead[index] = lead[better]
+        self._keep(index, rows.clean.index_select(0, better), self._asked.index_select(0, place))
 
     def drawn(self, keys: torch.Tensor, step: torch.Tensor, count: int) -> torch.Tensor:
         """All that is left to chance: (r, count) uniforms in [0, 1) of one step of each of r jobs."""
         return uniforms(step_keys(keys, step), count)
 
     def _changes(self, rows: Rows) -> Change:
-        """Those of the present query, looked up."""
         age = rows.iteration - self._known_from[rows.index]
         if bool((age >= AHEAD).any()):
             self._look_ahead(rows)
             age = torch.zeros_like(age)
-        return Change(*self._windows[rows.index, age].unbind(1), self._signs[rows.index, age])
+        window = self._windows[rows.index, age]
+        return Change(window[:, 0], window[:, 1:3], window[:, 3:5], window[:, 5], self._signs[rows.index, age])
 
     def _look_ahead(self, rows: Rows) -> None:
         """Draws the changes of this step and the next ones, each place in the image being equally likely."""
@@ -123,8 +136,12 @@ class SquareSearch(Attack):
         """Of windows that are to cover so many pixels."""
 
     @abstractmethod
-    def _keep(self, rows: Rows, better: torch.Tensor) -> None:
-        """Where `better`, (r,) bool, the present query is the best from now on."""
+    def _candidates(self, rows: Rows, change: Change) -> torch.Tensor:
+        """(r, c, h, w): the best queries with these changes."""
+
+    @abstractmethod
+    def _keep(self, index: torch.Tensor, clean: torch.Tensor, query: torch.Tensor) -> None:
+        """These queries, clipped or not, are the best of their rows from now on."""
 
 
 def halvings(step: int) -> int:

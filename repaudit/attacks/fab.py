@@ -86,7 +86,7 @@ class FastAdaptiveBoundary(Attack):
 
     def propose(self, rows: Rows) -> torch.Tensor:
         """The iterate, or the point that it was pulled back to."""
-        return self._iterate[rows.index]
+        return self._iterate.index_select(0, rows.index)
 
     def finished(self, index: np.ndarray, iteration: np.ndarray) -> np.ndarray:
         """After the last step only its point is asked."""
@@ -121,10 +121,11 @@ class FastAdaptiveBoundary(Attack):
             self._settled[index[~crossed]] = False
 
     def _pull_back(self, rows: Rows) -> None:
-        self._iterate[rows.index] = torch.lerp(rows.clean, self._iterate[rows.index], self._options.beta)
+        far = self._iterate.index_select(0, rows.index)
+        self._iterate.index_copy_(0, rows.index, torch.lerp(rows.clean, far, self._options.beta))
 
     def _step(self, rows: Rows, objective: torch.Tensor, gradient: torch.Tensor) -> None:
-        points = torch.stack([self._iterate[rows.index], rows.clean]).flatten(2)
+        points = torch.stack([self._iterate.index_select(0, rows.index), rows.clean]).flatten(2)
         normals = gradient.flatten(1)
         height = torch.stack([objective, objective + row_sums((points[1] - points[0]).mul_(normals))])
         moves = displacements(Slopes.of(normals, self.threat.norm), points, height)
@@ -132,7 +133,7 @@ class FastAdaptiveBoundary(Attack):
         alpha = (length[0] / (length[0] + length[1])).clamp_(max=self._options.alpha_max)
         ends = points.add_(moves, alpha=self._options.eta)
         stepped = torch.lerp(ends[0], ends[1], alpha[:, None]).clamp_(0, 1)
-        self._iterate[rows.index] = stepped.reshape(rows.clean.shape)
+        self._iterate.index_copy_(0, rows.index, stepped.reshape(rows.clean.shape))
 
 
 def _at(chosen: np.ndarray, rows: Rows) -> torch.Tensor | slice:
