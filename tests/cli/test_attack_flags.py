@@ -5,6 +5,9 @@ import json
 import pytest
 from safetensors import safe_open
 
+from repaudit.audits import bind
+from repaudit.errors import UsageError
+
 SCAN = ("scan", "embedded:digits-cnn", "--data", "digits", "--limit", "60", "--audits", "robustness")
 STRONG = ("--set", "robustness.attacks=[{name: pgd, epsilon: 0.15, steps: 10, step_size: 0.05}]")
 
@@ -13,16 +16,8 @@ STRONG = ("--set", "robustness.attacks=[{name: pgd, epsilon: 0.15, steps: 10, st
     ("more", "told"),
     [
         (("--engine", "foolbox"), "there is no engine `foolbox`"),
-        (("--save-adversarials",), "needs a folder"),
         (("--save-adversarials", "-o", "report.json"), "needs a folder"),
-        (("--dtype", "float16"), "float16"),
-        (("--set", "robustness.attacks=[{name: pgd_s, epsilon: 0}]"), "epsilon"),
-        (("--set", "robustness.attacks=[{name: pgd_s, epsilon: -0.1}]"), "epsilon"),
         (("--set", "robustness.attacks=[{name: pgd_s, epsilon: 8}]"), "8/255"),
-        (("--set", "robustness.attacks=[{name: autoattack, steps: 5, epsilon: 1/255}]"), "steps"),
-        (("--set", "robustness.attacks=[{name: autoattak, epsilon: 1/255}]"), "autoattack"),
-        (("--set", "robustness.attacks=[{name: cascade, epsilon: 1/255, attacks: [pgdd]}]"), "pgd"),
-        (("--set", "robustness.virtual_head=nowhere.safetensors"), "nowhere.safetensors"),
     ],
 )
 def test_mistakes_are_refused_with_what_is_wrong_and_what_mends_it(repaudit, more, told):
@@ -32,6 +27,26 @@ def test_mistakes_are_refused_with_what_is_wrong_and_what_mends_it(repaudit, mor
     assert told in done.stderr
     assert "try:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        ({"attacks": [{"name": "pgd_s", "epsilon": 0}]}, "epsilon"),
+        ({"attacks": [{"name": "pgd_s", "epsilon": -0.1}]}, "epsilon"),
+        ({"attacks": [{"name": "autoattack", "steps": 5, "epsilon": "1/255"}]}, "steps"),
+        ({"attacks": [{"name": "autoattak", "epsilon": "1/255"}]}, "autoattack"),
+        ({"attacks": [{"name": "cascade", "epsilon": "1/255", "attacks": ["pgdd"]}]}, "pgd"),
+        ({"virtual_head": "nowhere.safetensors"}, "nowhere.safetensors"),
+        ({"engine": "foolbox"}, "engine"),
+    ],
+)
+def test_mistakes_in_a_profile_are_refused_before_anything_is_loaded(raw, told):
+    with pytest.raises(UsageError) as refused:
+        bind("robustness", raw)
+
+    assert told in refused.value.render()
+    assert refused.value.remedy
 
 
 def test_a_decimal_close_to_a_fraction_of_255_is_hinted_at(repaudit, tmp_path):
