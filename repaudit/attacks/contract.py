@@ -42,6 +42,9 @@ class Rows:
 
     def select(self, chosen: torch.Tensor | slice) -> Rows:
         """Only the rows at positions `chosen`."""
+        if isinstance(chosen, torch.Tensor):  # on the processor three times as fast as indexing
+            parts = (self.index, self.clean, self.labels, self.targets, self.iteration, self.keys)
+            return Rows(*(part.index_select(0, chosen) for part in parts))
         return Rows(
             self.index[chosen],
             self.clean[chosen],

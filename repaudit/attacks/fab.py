@@ -40,8 +40,8 @@ class FastAdaptiveBoundary(Attack):
     d and d₀ are the shortest moves from the iterate and from the image onto the boundary with the target, linearised at
     the iterate and met within the box; α = ‖d‖ / (‖d‖ + ‖d₀‖), at most `alpha_max` (algorithm 1, with the one boundary
     of the target as in AutoAttack, arXiv 2003.01690). It looks for a small perturbation and knows no radius: most
-    queries of a robust image lie outside the ball. Judged are all of them, the published code judges those before a
-    return only.
+    queries of a robust image lie outside the ball. The harness judges all of them; the published code judges the points
+    after a step, but not those after a return.
 
     Where the next gradient is wanted depends on whether the present point crossed, which is not known when it is asked.
     To guess that it did not, and to ask for the gradient at once, spares a forward pass if right and wastes a backward

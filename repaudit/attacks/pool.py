@@ -137,7 +137,7 @@ class Pool:
                 self._clean = stored.new_empty((len(self._subject), *stored.shape[1:]))
                 for member in self._plan.members:
                     member.attack.allocate(len(self._subject), stored[0])
-            self._clean[self._on_device(entering)] = stored
+            self._clean.index_copy_(0, self._on_device(entering), stored)
             subject = self._order[self._entered : self._entered + len(entering)]
             self._entered += len(entering)
             self._assign(entering, subject, self._pending[subject].argmax(axis=1))
@@ -199,7 +199,9 @@ class Pool:
         for image in np.unique(subject):
             self._pending[image, self._bound[image] :] = False
         occupied = np.flatnonzero((self._subject != EMPTY) & ~self._staying)
-        self._free(occupied[self._job[occupied] >= self._bound[self._subject[occupied]]])
+        dropped = occupied[self._job[occupied] >= self._bound[self._subject[occupied]]]
+        if len(dropped):
+            self._free(dropped)
 
     def occupied(self, index: np.ndarray) -> np.ndarray:
         """(r,) bool: rows that still have a job."""
@@ -208,13 +210,16 @@ class Pool:
 
     def next_job(self, index: np.ndarray) -> np.ndarray:
         """Moves rows on to their image's next job and returns those; rows without one are free."""
+        if not len(index):
+            return index
         going = np.zeros(len(index), dtype=bool)
         for position in np.flatnonzero(self._pending[self._subject[index]].any(axis=1)):
             row, subject = index[position : position + 1], self._subject[index[position : position + 1]]
             if self._pending[subject].any():  # another row of the image may just have taken its last one
                 self._assign(row, subject, self._pending[subject].argmax(axis=1), moved=True)
                 going[position] = True
-        self._free(index[~going])
+        if not going.all():
+            self._free(index[~going])
         begun: np.ndarray = index[going]
         return begun
 

@@ -119,7 +119,7 @@ class Search:
         wanting = [each for each in alive if each.group.wants]
         objectives, slope = self._ascend(wanting, query, logits)
         for each, objective in zip(wanting, objectives, strict=True):
-            gradient = slope[each.at]
+            gradient = slope[each.at] if isinstance(each.at, slice) else slope.index_select(0, each.at)
             figures = torch.stack([gradient.flatten(1).abs().amax(dim=1).double(), objective.double()])
             largest, reached = figures.cpu().numpy()  # one transfer
             self._outcomes.saw_gradient(self._pool.place(call.index[each.positions]), largest, reached)

@@ -125,7 +125,6 @@ def test_thirty_steps_visit_the_points_that_theirs_visit(norm, rank):
 CASES = [
     ("small", Norm.LINF, 4 / 255, 30),
     ("small", Norm.L2, 0.2, 30),
-    ("resnet2b", Norm.LINF, 4 / 255, 8),
     pytest.param("resnet2b", Norm.LINF, 4 / 255, 30, marks=pytest.mark.slow),
     pytest.param("resnet2b", Norm.L2, 0.5, 30, marks=pytest.mark.slow),
     pytest.param("resnet20", Norm.LINF, 1 / 255, 12, marks=pytest.mark.slow),
