@@ -165,6 +165,13 @@ def _values(raw: object) -> dict[str, object]:
     if asked not in named and asked not in names():
         raise _unknown(asked, [*names(), *named])
     values: dict[str, object] = {"key": asked, "norm": Norm.LINF, **named.get(asked, {"name": asked})}
+    other_norm = "norm" in entry and entry["norm"] != values["norm"] and "epsilon" in values
+    if other_norm and "epsilon" not in entry:
+        raise InvalidProfile(
+            f"`{asked}` has its radius {values['epsilon']} in the norm {values['norm']}, not in {entry['norm']}",
+            detail="The same number means another ball in another norm.",
+            remedy=f"{{name: {asked}, norm: {entry['norm']}, epsilon: 0.5, …}}",
+        )
     values.update((str(option), value) for option, value in entry.items() if option != "name")
     return values
 

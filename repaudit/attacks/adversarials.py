@@ -8,8 +8,9 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
-from repaudit.attacks.rounding import LEVELS, SLACK
+from repaudit.attacks.rounding import LEVELS, towards
 from repaudit.attacks.verdict import CODES, Outcome
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Adversarials:
             self._stream.seek(self._rows[row][1] * size)
             images[place] = np.frombuffer(self._stream.read(size), dtype=np.float32).reshape(self._shape)
         self._stream.seek(0, 2)
-        stored = _eight_bit(clean(ids), images) if ids else images.astype(np.uint8)
+        stored = _eight_bit(clean(ids), images) if ids else np.empty(images.shape, dtype=np.uint8)
         threat = evaluation.setting.threat
         metadata = {
             "attack": evaluation.setting.key,
@@ -83,8 +84,7 @@ class Adversarials:
 
 
 def _eight_bit(clean: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Whole grey levels, every change cut towards the image."""
-    change = (images - clean) * LEVELS
-    cut = clean * LEVELS + np.sign(change) * np.floor(np.abs(change) + SLACK)
-    levels: np.ndarray = np.clip(np.rint(cut), 0, LEVELS).astype(np.uint8)
+    """The pictures that the 8-bit verdicts are about."""
+    rounded = towards(torch.from_numpy(clean), torch.from_numpy(images))
+    levels: np.ndarray = (rounded * LEVELS).round().to(torch.uint8).numpy()
     return levels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from repaudit.attacks.verdict import MARGINAL, Answers, judge
+from repaudit.attacks.verdict import Answers, judge
 from repaudit.classifier import Output
 from repaudit.evidence import padded
 
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 class Asker:
     """Asks the network in full calls; through a faster copy where there is one.
 
-    Whatever the copy's answer leaves in doubt is asked of the network itself: a success or an error of a copy in
-    half precision, and of one in full precision only what lies within rounding of the decision.
+    What the copy takes for a success or an error is asked of the network itself, whose answer alone counts.
     """
 
     def __init__(
@@ -52,8 +51,6 @@ class Asker:
         if self._scout is None:
             return answers
         doubtful = ~answers.finite | (answers.inside & answers.wrong)
-        if not self._scout.half:
-            doubtful &= ~answers.finite | (np.abs(answers.margin) < MARGINAL * answers.spread)
         positions = np.flatnonzero(doubtful)
         return answers if not len(positions) else self._confirmed(threat, rows, query, answers, positions)
 

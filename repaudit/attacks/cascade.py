@@ -45,6 +45,13 @@ def parts(threat: Threat, options: CascadeOptions) -> tuple[Setting, ...]:
             raise InvalidProfile(
                 f"`{setting.key}` decides by votes and cannot be part of a cascade", remedy=f"attacks: [{setting.key}]"
             )
+    samples = {member.attack.samples for setting in settings for member in setting.members()}
+    if len(samples) > 1:
+        raise InvalidProfile(
+            f"attacks of one cascade average their gradients over {sorted(samples)} passes",
+            detail="Rows of several attacks share a pass of the network.",
+            remedy="the same `samples` in all of them, or a cascade of each",
+        )
     return settings
 
 

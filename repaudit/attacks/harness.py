@@ -129,7 +129,8 @@ class _Work:
         members = self.setting.members()[:1]
         plan = Plan(members, self.subjects)
         pending = _pending(ledger, self.subjects, self.wanted)[:, : plan.count]
-        pending[self.wanted.kept] = False  # their features belong to the search that counts
+        if self.wanted.to_the_end:
+            pending[self.wanted.kept] = False  # their last iterates belong to the search that counts
         self._search(ledger, plan, pending, scout, trust_exhaustion=False, title="in half precision")
         ledger.forget_exhausted(plan.count)
 
@@ -209,6 +210,7 @@ def _pending(ledger: Ledger, subjects: Subjects, wanted: Wanted) -> np.ndarray:
     else:
         broken = broken[[not wanted.adversarials.has(int(row)) for row in broken]]
     ledger.reopen(broken, deciding[broken])
-    undecided = np.arange(ledger.jobs.shape[1]) <= deciding[:, None]
+    # what was reopened may decide otherwise this time: only what is decided now spares later jobs
+    undecided = np.arange(ledger.jobs.shape[1]) <= ledger.decisive()[:, None]
     pending: np.ndarray = (ledger.jobs["code"] == OPEN) & undecided
     return pending

@@ -10,6 +10,7 @@ import torch
 
 from repaudit.attacks.journal import Entry
 from repaudit.attacks.ledger import OPEN
+from repaudit.attacks.rounding import on_grid
 from repaudit.attacks.verdict import CODES, LastIterates, Outcome
 
 if TYPE_CHECKING:
@@ -151,7 +152,12 @@ class Outcomes:
             self.wanted.adversarials.take(subject, job, queries.cpu().numpy())
         if self.wanted.rounding is not None:
             some = rows.select(at)
-            self.wanted.rounding.add(subject, job, some.clean, queries, some.labels)
+            stored = on_grid(some.clean)
+            kept_at, whole = stored.nonzero().squeeze(1), stored.cpu().numpy()
+            self.wanted.rounding.add(
+                subject[whole], job[whole], some.clean[kept_at], queries[kept_at], some.labels[kept_at]
+            )
+            self._write_jobs(subject[~whole], job[~whole])
             self._round(to_the_end=False)
 
     def _keep(self, subject: int, job: int, feature: np.ndarray) -> None:

@@ -266,7 +266,7 @@ def _put(network: nn.Module, name: str, module: nn.Module) -> None:
 def _answers_alike(classifier: Classifier, copy: Scout, pixels: torch.Tensor, dtype: torch.dtype) -> bool:
     keys = torch.arange(len(pixels), device=pixels.device)
     signs = (uniforms(keys, pixels[0].numel()) - 0.5).sign().reshape(pixels.shape)
-    moved = (keys % 2).reshape(-1, 1, 1, 1) * MOVE
+    moved = ((keys + 1) % 2).reshape(-1, 1, 1, 1) * MOVE
     images = (pixels + moved * signs).clamp(0, 1)
     expected, answered = images.clone().requires_grad_(), images.requires_grad_()
     with torch.enable_grad():

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from repaudit.evidence import padded
 from repaudit.foreign import contained
 
 if TYPE_CHECKING:
@@ -81,7 +80,10 @@ class Search:
     def _query(self, rows: Rows, groups: list[Group]) -> torch.Tensor:
         """What the attacks propose, as pixels, filled up to a full call."""
         proposed = [group.attack.propose(rows.select(group.part)) for group in groups]
-        return padded(torch.cat(proposed).clamp_(0, 1), self._rows)
+        missing = self._rows - len(rows)
+        if missing:
+            proposed.append(proposed[0][:1].expand(missing, *proposed[0].shape[1:]))
+        return proposed[0].clamp(0, 1) if len(proposed) == 1 else torch.cat(proposed).clamp_(0, 1)
 
     def _finished(self, call: Call, groups: list[Group]) -> np.ndarray:
         iteration = self._pool.place(call.index).iteration

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from repaudit.attacks.verdict import Evaluation
+    from repaudit.audits._masking_check import Gap
     from repaudit.audits._masking_parameters import MaskingParameters
     from repaudit.audits._masking_searches import Searches
 
@@ -75,11 +76,14 @@ def _non_monotone(searches: Searches, first: np.ndarray, asked: MaskingParameter
         for number, (small, inner) in enumerate(runs)
         for large, outer in runs[number + 1 :]
     ]
-    small, large, found = max(pairs, key=lambda pair: (pair[2].wins, -pair[2].losses))
+
+    def fails(found: Gap) -> bool:
+        return found.wins > threshold * found.n and found.p * len(pairs) < asked.significance
+
+    small, large, found = max(pairs, key=lambda pair: (fails(pair[2]), pair[2].wins, -pair[2].losses))
     if not found.n:
         return Check(name=name, threshold=threshold, sentence=NO_VERDICT)
-    p = min(1.0, found.p * len(pairs))
-    failed = found.wins > threshold * found.n and p < asked.significance
+    p, failed = min(1.0, found.p * len(pairs)), fails(found)
     sentence = f"PGD at {_levels(small)} broke {_of(found.wins, found.n)} that it did not break at {_levels(large)}"
     listed = ", ".join(_levels(radius) for radius, _ in runs)
     return proportion(

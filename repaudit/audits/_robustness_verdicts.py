@@ -9,7 +9,7 @@ import numpy as np
 
 from repaudit.attacks.threat import Norm, rounded_fraction
 from repaudit.attacks.verdict import CODES, NOT_ATTACKED, Evaluation, Outcome
-from repaudit.finding import Better, Column, Figure, Finding, Measurement, Notice, Skipped, Unit
+from repaudit.finding import Better, Column, Figure, FigureValue, Finding, Measurement, Notice, Skipped, Unit
 from repaudit.metrics.intervals import wilson
 
 if TYPE_CHECKING:
@@ -162,9 +162,7 @@ def _summary(evaluation: Evaluation, counted: Tally) -> Figure:
             "marginal_ids": marginal[:MARGINAL_LISTED],
             "broken_at_iteration": [int(count) for count in np.bincount(evaluation.iteration[broken])] if known else [],
             "broken_in_restart": [int(count) for count in np.bincount(evaluation.restart[broken])] if known else [],
-            "broken_by": {
-                name: int((evaluation.member[broken] == number).sum()) for number, name in enumerate(evaluation.members)
-            },
+            "broken_by": _broken_by(evaluation, broken),
             "eight_bit": {
                 "asked": int((evaluation.eight_bit[broken] >= 0).sum()),
                 "still_broken": int((evaluation.eight_bit[broken] == 1).sum()),
@@ -174,6 +172,14 @@ def _summary(evaluation: Evaluation, counted: Tally) -> Figure:
             "nonfinite_gradient_rows": evaluation.gradients.nonfinite,
         },
     )
+
+
+def _broken_by(evaluation: Evaluation, broken: np.ndarray) -> dict[str, FigureValue]:
+    """Images broken by each member; members of one name count together."""
+    counts = dict.fromkeys(evaluation.members, 0)
+    for number, name in enumerate(evaluation.members):
+        counts[name] += int((evaluation.member[broken] == number).sum())
+    return dict(counts)
 
 
 def _columns(evaluation: Evaluation, field: Field) -> Iterator[Column]:

@@ -69,7 +69,7 @@ class Virtual:
             Part(f"{setting.key}_{K_ONLY}", k_only.outcome, "the standard protocol on the real classes alone"),
             Part(f"{setting.key}_{PLUS}", plus.outcome, f"{self.classes - 1} targets on the widened head"),
         )
-        return _union(k_only, plus), parts
+        return union(k_only, plus), parts
 
 
 def virtual_classes(case: Case[P], field: Field, targets: Targets, path: str | None) -> Virtual | None:
@@ -136,6 +136,8 @@ def read_head(path: Path) -> VirtualHead:
     if head.weight.ndim != 2 or head.bias.shape != head.weight.shape[:1]:
         shapes = f"{tuple(head.weight.shape)} and {tuple(head.bias.shape)}"
         raise InvalidModel(f"`{path}` has a weight and a bias of shapes {shapes}", remedy=remedy)
+    if not (head.weight.isfinite().all() and head.bias.isfinite().all()):
+        raise InvalidModel(f"`{path}` holds NaN or infinity", remedy="the file that was written beside the model")
     return head
 
 
@@ -143,12 +145,13 @@ def _standard(setting: Setting) -> bool:
     return setting.name == "autoattack" and setting.options.model_dump().get("version") == "standard"
 
 
-def _union(one: Evaluation, other: Evaluation) -> Evaluation:
-    """Broken where either broke it; the record is the first one's where that decided anything."""
+def union(one: Evaluation, other: Evaluation) -> Evaluation:
+    """Broken where either broke it, by the first one's query if that did; the smaller margin where neither did."""
     robust = CODES[Outcome.ROBUST]
     broken = CODES[Outcome.BROKEN]
-    second = (one.outcome == robust) | ((one.outcome != broken) & (other.outcome == broken))
-    second |= (one.outcome == robust) & (other.outcome == robust) & (other.margin < one.margin)
+    both = (one.outcome == robust) & (other.outcome == robust)
+    second = np.where(both, other.margin < one.margin, one.outcome == robust)
+    second |= (one.outcome != broken) & (other.outcome == broken)
     columns = {name: np.where(second, getattr(other, name), getattr(one, name)) for name in PER_IMAGE}
     columns["member"] = np.where(second, other.member + len(one.members), one.member)
     return replace(one, members=(*one.members, *other.members), **columns)

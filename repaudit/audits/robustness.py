@@ -67,7 +67,7 @@ class RobustnessParameters(Parameters):
     perturbation_limit: int = Parameter(default=256, ge=0)
     """Images whose features are followed under attack: a single attack on them runs to its last iterate although they
     are broken. Also how many the mechanism and a search for a telling radius use."""
-    mechanism_epsilon: Annotated[float, BeforeValidator(parse_length)] = 0.4 / 255
+    mechanism_epsilon: Annotated[float, BeforeValidator(parse_length), Parameter(le=1)] = 0.4 / 255
     """The smaller of the two radii, `linf`, at which one step's effect on features is looked at."""
     eight_bit: bool = True
     """Asks the network about every adversarial once more, rounded to 8 bits."""

@@ -34,6 +34,8 @@ def next_step(report: Report) -> str:
     if not report.gates:
         return _first_gates(report)
     if not failed:
+        if failed_checks(report) and any(verdict.metric.startswith("robustness.") for verdict in report.gates):
+            return "its gradients are masked, so the gates on robustness prove nothing; mend that before it ships."
         if any(verdict.outcome == Outcome.UNPROVEN for verdict in report.gates):
             return "more images would prove what is marked ~, or disprove it."
         if any(verdict.level is Severity.WARN and verdict.outcome in BAD for verdict in report.gates):

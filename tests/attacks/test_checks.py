@@ -200,3 +200,16 @@ def test_rounding_that_depends_on_the_row_is_announced(make_classifier, predicte
     found = preflight(classifier, images, images.ids, EvaluationShape(rows=8, calls=1))
 
     assert ("rounding-depends-on-place" in {remark.code for remark in found.remarks}) == announced
+
+
+def test_a_network_that_answers_at_random_is_not_said_to_heed_its_neighbours(make_classifier, predicted_images):
+    class Noise(nn.Module):
+        def forward(self, x):
+            return x + torch.randn(x.shape)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        classifier = make_classifier(nn.Sequential(nn.Flatten(), Noise(), nn.Linear(192, 5)))
+        found = look(classifier, predicted_images(classifier, 20))
+
+    assert codes(found.faults) == ["random-network"]

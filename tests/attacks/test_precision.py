@@ -1,5 +1,7 @@
 """A search in bfloat16, or by a faster copy, ends in the verdicts of float32."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,8 @@ from torch import nn
 
 from repaudit.attacks import resolve
 from repaudit.attacks.harness import evaluate
+from repaudit.attacks.journal import Entry, open_journal
+from repaudit.attacks.ledger import BLANK
 from repaudit.attacks.scout import scout
 from repaudit.attacks.verdict import CODES, Outcome
 from repaudit.case import EvaluationShape
@@ -47,7 +51,7 @@ def attack(folding, predicted_images, subjects_of):
     subjects = subjects_of(folding, images)
     pixels = images.stored[:8].float() / 255
 
-    def run(raw, dtype=None, *, calls=4, kept=frozenset()):
+    def run(raw, dtype=None, *, calls=4, kept=frozenset(), journal=None):
         copy = None if dtype is None else scout(folding, pixels, dtype)
         assert dtype is None or copy is not None
         return evaluate(
@@ -60,6 +64,7 @@ def attack(folding, predicted_images, subjects_of):
             progress=SilentProgress(),
             kept=kept,
             scout=copy,
+            journal=journal,
         )
 
     return run
@@ -116,3 +121,32 @@ def test_a_search_in_half_precision_agrees_with_float32_on_real_networks(name, e
     sure = ~(own.marginal | half.marginal)
     np.testing.assert_array_equal(half.outcome[sure], own.outcome[sure])
     assert sure.sum() >= len(sure) - 1
+
+
+@pytest.mark.parametrize("raw", [PGD, CASCADE])
+def test_a_journal_of_half_precision_and_other_kept_images_lead_to_the_same_verdicts(attack, tmp_path, raw):
+    """What half precision broke is searched again in float32 for its features, and need not be broken by that job."""
+    kept = {f"image-{row:04d}" for row in range(40)}
+    fresh = attack(raw, torch.bfloat16, kept=kept)
+    for wanted in (frozenset(), kept):
+        with closing(open_journal(tmp_path / "j", {}, fresh=False, progress=SilentProgress())) as journal:
+            again = attack(raw, torch.bfloat16, kept=wanted, journal=journal)
+
+    np.testing.assert_array_equal(again.outcome, fresh.outcome)
+
+
+def test_a_job_that_is_reopened_does_not_spare_those_behind_it(attack, tmp_path):
+    """A journal whose first job is broken, as half precision leaves it, though float32 needs the second."""
+    plain = attack(CASCADE)
+    late = np.flatnonzero((plain.outcome == BROKEN) & (plain.member == 1))
+    assert len(late)
+    record = np.full((), BLANK)
+    record["code"], record["margin"], record["size"], record["spread"] = BROKEN, -1.0, 0.01, 2.0
+    path, kept = tmp_path / "j", {plain.ids[row] for row in late}
+    with closing(open_journal(path, {}, fresh=False, progress=SilentProgress())) as journal:
+        journal.write([Entry(plain.ids[row], 0, record[()]) for row in late])
+    with closing(open_journal(path, {}, fresh=False, progress=SilentProgress())) as journal:
+        again = attack(CASCADE, kept=kept, journal=journal)
+
+    np.testing.assert_array_equal(again.outcome[late], plain.outcome[late])
+    np.testing.assert_array_equal(again.member[late], 1)

@@ -400,3 +400,23 @@ def test_rounding_goes_to_a_whole_level_and_never_further_from_the_image(levels)
     torch.testing.assert_close(rounded, rounded.round(), atol=1e-3, rtol=0)
     assert ((rounded / 255 - clean).abs() <= (query - clean).abs() + 1e-6).all()
     assert float((rounded - query * 255).abs().max()) < 1
+
+
+def test_images_that_are_no_8_bit_pictures_have_no_8_bit_verdict(classifier, images, attack):
+    images.stored = images.stored.float() / 255 * 0.97 + 0.013
+
+    evaluation = attack(eight_bit=True)
+
+    assert (evaluation.outcome == BROKEN).any()
+    assert set(evaluation.eight_bit.tolist()) == {-1}
+
+
+def test_attacks_of_one_cascade_must_average_over_the_same_passes():
+    with pytest.raises(InvalidProfile, match="passes"):
+        resolve({"name": "cascade", "epsilon": 0.1, "attacks": ["apgd_ce", {"name": "apgd_dlr", "samples": 2}]})
+
+
+@pytest.mark.parametrize("preset", ["pgd_s", "autoattack_s"])
+def test_a_radius_of_one_norm_is_not_taken_for_one_of_another(preset):
+    with pytest.raises(InvalidProfile, match="8/255 in the norm linf"):
+        resolve({"name": preset, "norm": "l2"})

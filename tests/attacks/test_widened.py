@@ -14,7 +14,8 @@ from repaudit.attacks.widened import widened
 from repaudit.audits import bind, robustness
 from repaudit.audits._robustness_attack import Engine, Targets
 from repaudit.audits._robustness_verdicts import Field
-from repaudit.audits._robustness_virtual import part_keys, virtual_classes
+from repaudit.audits._robustness_virtual import part_keys, read_head, virtual_classes
+from repaudit.audits._robustness_virtual import union as union_of
 from repaudit.case import EvaluationShape
 from repaudit.errors import InvalidModel
 from repaudit.evidence import collect
@@ -188,3 +189,30 @@ def test_the_headline_of_a_model_with_virtual_classes_is_the_union_of_both_attac
         assert found[f"robustness.{key}.asr"].value == pytest.approx(broken / 12, abs=1.01 / 12)
     assert found["robustness.aa.asr"].value >= found["robustness.aa_plus.asr"].value
     assert found["robustness.aa.asr"].value >= found["robustness.aa_k_only.asr"].value
+
+
+def test_virtual_classes_that_are_no_numbers_are_refused(tmp_path):
+    save_file({"weight": torch.full((3, 96), torch.nan), "bias": torch.zeros(3)}, tmp_path / "head.safetensors")
+
+    with pytest.raises(InvalidModel, match="NaN"):
+        read_head(tmp_path / "head.safetensors")
+
+
+def test_an_image_that_both_attacks_left_is_recorded_with_the_smaller_margin(classifier, images, virtual):
+    wide = widened(classifier, *virtual)
+    progress, weak = SilentProgress(), {**PGD, "epsilon": 0.004, "step_size": 0.002}
+    subjects = subjects_with(classifier, images, wide)
+    one, other = (
+        evaluate(
+            wide, images, subjects, resolve({**weak, "steps": steps}), seed=0, shape=SHAPE, progress=progress, classes=5
+        )
+        for steps in (1, 9)
+    )
+
+    for first, second in ((one, other), (other, one)):
+        united = union_of(first, second)
+        broken = (first.outcome == BROKEN) | (second.outcome == BROKEN)
+        np.testing.assert_array_equal(united.outcome == BROKEN, broken)
+        smaller = np.minimum(first.margin, second.margin)
+        np.testing.assert_array_equal(united.margin[~broken], smaller[~broken])
+    assert (~broken).sum() > 3
