@@ -21,7 +21,7 @@ def own_cache(tmp_path, monkeypatch):
 
 def order(tmp_path, **changes):
     audits = changes.pop("audits", None)
-    settings = ["robustness.limit=24", "calibration.resamples=200"] if audits is None else []
+    settings = ["robustness.limit=24", "masking.limit=12", "calibration.resamples=200"] if audits is None else []
     profile = load("standard", audits=audits, settings=settings, limit=None, directory=tmp_path)
     return Order(model=MODEL, data=DATA, profile=profile, **changes)
 
