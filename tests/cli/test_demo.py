@@ -36,7 +36,7 @@ def test_the_demo_runs_without_network_timm_or_onnx_and_writes_what_scan_writes(
     assert {"report.json", "per_image.npz"} <= written
     report = json.loads((tmp_path / "repaudit-demo" / "report.json").read_text())
     assert {audit["id"] for audit in report["audits"]} == {
-        "accuracy", "calibration", "geometry", "cones", "robustness", "selective",
+        "accuracy", "calibration", "geometry", "cones", "robustness", "selective", "masking",
     }  # fmt: skip
     assert {audit["status"] for audit in report["audits"]} == {"ok"}
     assert report["metrics"]["accuracy.top1"]["value"] > 0.92
