@@ -88,7 +88,17 @@ def _metrics() -> list[Entry]:
 def _attacks() -> list[Entry]:
     from repaudit import attacks
 
-    return [Entry(name, attacks.load(name).summary) for name in attacks.names()]
+    known = attacks.presets()
+    return [
+        *(Entry(name, attacks.load(name).summary) for name in attacks.names()),
+        *(Entry(preset, _preset(values)) for preset, values in known.items() if preset not in attacks.names()),
+    ]
+
+
+def _preset(values: Mapping[str, object]) -> str:
+    """What a preset stands for."""
+    told = ", ".join(f"{option}: {value}" for option, value in values.items() if option != "name")
+    return f"Preset of {values['name']}: {told}."
 
 
 def _models() -> list[Entry]:
@@ -123,9 +133,10 @@ _BETTER = {"lower": "lower is better", "higher": "higher is better", "neither": 
 def _attack_sections(name: str) -> dict[str, list[Entry]]:
     from repaudit import attacks
 
-    method = attacks.load(name)
+    file = name if name in attacks.names() else str(attacks.presets()[name]["name"])
+    method = attacks.load(file)
     threat = [
-        Entry("epsilon", "required. Radius, such as 8/255."),
+        Entry("epsilon", "required. Radius, such as 8/255, or a list of radii, each with figures of its own."),
         Entry("norm", "default linf. linf or l2."),
         Entry("key", "default: the name. What the report calls it."),
     ]

@@ -3,7 +3,7 @@
 import pytest
 
 from repaudit import audits
-from repaudit.catalogue import Kind, page
+from repaudit.catalogue import Kind, entries, page
 from repaudit.errors import UsageError
 
 
@@ -48,3 +48,10 @@ def test_a_name_that_does_not_exist_is_refused_with_the_nearest(kind, name, reme
         page(kind, name)
 
     assert refused.value.remedy == remedy
+
+
+def test_a_preset_is_listed_and_has_the_page_of_its_attack():
+    listed = {entry.name: entry.summary for entry in entries(Kind.ATTACKS)}
+
+    assert "8/255" in listed["autoattack_s"]
+    assert page(Kind.ATTACKS, "pgd_s").sections == page(Kind.ATTACKS, "pgd").sections
