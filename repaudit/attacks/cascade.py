@@ -60,8 +60,8 @@ attack = Protocol(
     options=CascadeOptions,
     parts=parts,
     presets={
-        # the gradient half of AutoAttack: in every comparison of this project's documentation Square and FAB-T broke
-        # no image beyond it, for three quarters of the cost; no standard, and never called one
+        # the gradient half of AutoAttack, for a quarter of the cost: on resnet2b at 4/255 FAB-T and Square broke no
+        # image beyond it (docs/benchmarks.md); no standard, and never called one
         "fast": {"epsilon": "8/255", "attacks": ["apgd_ce", "apgd_t"]},
     },
 )

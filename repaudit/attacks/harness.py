@@ -78,7 +78,7 @@ def evaluate(
         eight_bit: asks the network about each adversarial once more, rounded to 8 bits.
         classes: how many of the logits, from the first, are classes a label can have; the others only help to
             search. None: all.
-        scout: a faster copy of the network for the search.
+        scout: a faster copy of the network for the search; its successes are asked of the network itself.
 
     Raises:
         InvalidData: an image is not in [0, 1].

@@ -1,4 +1,4 @@
-"""A copy of the network that gives the same answers sooner, for searching; verdicts near zero are the network's own.
+"""A copy of the network that gives the same answers sooner, for searching; every success is the network's own.
 
 Batch normalisation after a convolution is folded into it (one affine map after another is one), and weights lie
 channels last, which the processor's convolutions prefer. Measured on one thread of an AMD EPYC, milliseconds a row
