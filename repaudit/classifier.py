@@ -137,7 +137,7 @@ class Classifier:
             RuntimeError: the network tried to end the program; whatever else it raises comes through.
         """
         self.work.forward_rows += len(images)
-        normalised = (images - self._mean) / self._std
+        normalised = (images - self._mean).div_(self._std)
         if self.card.preprocess.layout is Layout.NHWC:
             normalised = normalised.permute(0, 2, 3, 1)
         with contained(), self._precision(dtype):

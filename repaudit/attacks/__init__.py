@@ -51,6 +51,7 @@ ENGINE = frozenset(
         "noise",
         "objectives",
         "outcomes",
+        "plan",
         "pool",
         "reference",
         "rounding",

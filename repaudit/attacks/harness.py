@@ -18,7 +18,8 @@ from repaudit.attacks.asking import Asker
 from repaudit.attacks.checks import unchanged
 from repaudit.attacks.ledger import OPEN, Ledger
 from repaudit.attacks.outcomes import Outcomes, Wanted
-from repaudit.attacks.pool import Plan, Pool
+from repaudit.attacks.plan import Plan
+from repaudit.attacks.pool import Pool
 from repaudit.attacks.rounding import Rounding
 from repaudit.attacks.search import Search
 from repaudit.attacks.voting import VotedSearch

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from repaudit.attacks import Setting
     from repaudit.attacks.journal import Entry
-    from repaudit.attacks.pool import Place, Plan
+    from repaudit.attacks.plan import Place, Plan
     from repaudit.attacks.verdict import Answers
 
 OPEN = -1

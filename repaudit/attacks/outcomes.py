@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from repaudit.attacks.asking import Asker
     from repaudit.attacks.journal import Journal
     from repaudit.attacks.ledger import Ledger
-    from repaudit.attacks.pool import Place
+    from repaudit.attacks.plan import Place
     from repaudit.attacks.rounding import Rounding
     from repaudit.attacks.verdict import Answers, Witness
 

@@ -1,8 +1,8 @@
 """A fixed number of rows, each with one job at a time: who is in, who goes next.
 
 An image enters with its first job; when that ends without a success its row takes the next one. Once no image
-waits, rows that would only be padding take further jobs of the images still under way. The pool knows nothing
-of networks and judges nothing.
+waits and no call is whole, rows that would only be padding take further jobs of the images still under way. The
+pool knows nothing of networks and judges nothing.
 """
 
 from __future__ import annotations
@@ -16,74 +16,26 @@ import torch
 from repaudit.attacks import Rows
 from repaudit.attacks.intake import Intake
 from repaudit.attacks.noise import job_key
+from repaudit.attacks.plan import Place
 
 if TYPE_CHECKING:
-    from repaudit.attacks import Member
     from repaudit.attacks.intake import Subjects
+    from repaudit.attacks.plan import Plan
     from repaudit.case import EvaluationShape
     from repaudit.images import ImageSet
 
 EMPTY = -1
-
-
-class Plan:
-    """The jobs of every image in the order in which they count: by member, then by restart, then by target."""
-
-    def __init__(self, members: tuple[Member, ...], subjects: Subjects) -> None:
-        self.members = members
-        targets = [member.attack.targets(subjects.logits, subjects.labels) for member in members]
-        self._targets = np.concatenate(targets, axis=1)
-        member: list[int] = []
-        restart: list[int] = []
-        column: list[int] = []
-        offset = 0
-        for number, (each, tried) in enumerate(zip(members, targets, strict=True)):
-            width = tried.shape[1]
-            for repeat in range(each.attack.restarts):
-                member += [number] * width
-                restart += [repeat] * width
-                column += range(offset, offset + width)
-            offset += width
-        self.member = np.array(member, dtype=np.int64)
-        """(j,): which member each job belongs to."""
-        self.restart = np.array(restart, dtype=np.int64)
-        """(j,)."""
-        self._column = np.array(column, dtype=np.int64)
-        queries = np.array([each.attack.steps + 1 for each in members], dtype=np.int64)
-        self.queries = int(queries[self.member].sum())
-        """Queries an image, about as many as it can take."""
-
-    @property
-    def count(self) -> int:
-        """Jobs an image, j."""
-        return len(self.member)
-
-    def target(self, subject: np.ndarray, job: np.ndarray) -> np.ndarray:
-        """(r,) targets of some jobs."""
-        tried: np.ndarray = self._targets[subject, self._column[job]]
-        return tried
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Which jobs some rows are at; each (r,) int64."""
-
-    subject: np.ndarray
-    """Which of the subjects."""
-    job: np.ndarray
-    """Which of the plan's jobs."""
-    iteration: np.ndarray
-    """How many of the job's queries were answered."""
+TURN = 32
+"""Queries after which a row may have to let others go first; as long, the same rows stay together in a call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The pool's rows that one call of the network takes."""
+    """The pool's rows that one call of the network takes: all want a gradient, or none does."""
 
     index: np.ndarray
-    """(r,) rows of the pool: those that want a gradient first, within that member by member."""
-    wants: np.ndarray
-    """(r,) bool: rows that want one."""
+    """(r,) rows of the pool, member by member."""
+    wants: bool
 
 
 class Pool:
@@ -126,11 +78,11 @@ class Pool:
         return len(self._subject)
 
     def fill(self) -> np.ndarray:
-        """Gives empty rows something to do and returns them; their jobs are ready to begin."""
-        empty = np.flatnonzero(self._subject == EMPTY)
-        if self._entered == len(self._order):
-            return self._share_out(empty)
-        entering: np.ndarray = empty[: len(self._order) - self._entered]
+        """Lets waiting images into empty rows and returns those; their jobs are ready to begin."""
+        waiting = len(self._order) - self._entered
+        if not waiting:
+            return self._order[:0]
+        entering: np.ndarray = np.flatnonzero(self._subject == EMPTY)[:waiting]
         if len(entering):
             stored = self.intake.take(len(entering))
             if self._clean is None:
@@ -144,24 +96,45 @@ class Pool:
         return entering
 
     def calls(self) -> list[Call]:
-        """The occupied rows, cut into calls; rows that want a gradient share calls, so that the others need none."""
-        active = np.flatnonzero(self._subject != EMPTY)
-        member = self._plan.member[self._job[active]]
-        wants = np.zeros(len(active), dtype=bool)
-        for number in np.unique(member):
-            mine = member == number
-            attack = self._plan.members[number].attack
-            wants[mine] = attack.wants_gradient(active[mine], self._iteration[active[mine]])
-        order = np.lexsort((active, member, ~wants))
-        return [
-            Call(active[order[start : start + self._call_rows]], wants[order[start : start + self._call_rows]])
-            for start in range(0, len(active), self._call_rows)
+        """The next calls: whole ones, or a short one where there are not enough rows for any.
+
+        Rows that want a gradient and rows that do not never share a call, so that the latter cost no backward pass.
+        Rows that no whole call takes wait. Those whose images have the most left to do go first, since what
+        is left to the end is asked in short calls.
+        """
+        lanes = self._lanes()
+        size = self._call_rows
+        whole = [
+            Call(self._by_member(lane[start : start + size]), wants)
+            for lane, wants in lanes
+            for start in range(0, len(lane) - size + 1, size)
         ]
+        longest, wants = max(lanes, key=lambda lane: len(lane[0]))
+        return whole if whole or not len(longest) else [Call(self._by_member(longest), wants)]
+
+    def share_out(self, missing: int) -> np.ndarray:
+        """Gives up to so many empty rows to jobs of the images that fewest rows work for, and returns those rows."""
+        active = np.flatnonzero(self._subject != EMPTY)
+        under_way = np.unique(self._subject[active])
+        under_way = under_way[self._pending[under_way].any(axis=1)]
+        empty = np.flatnonzero(self._subject == EMPTY)
+        missing = min(missing, len(empty))
+        taken = 0
+        while taken < missing and len(under_way) and self._clean is not None:
+            under_way = under_way[np.argsort(self._running[under_way], kind="stable")]
+            some = under_way[: missing - taken]
+            rows = empty[taken : taken + len(some)]
+            home = np.array([active[np.flatnonzero(self._subject[active] == image)[0]] for image in some])
+            self._clean[self._on_device(rows)] = self._clean[self._on_device(home)]
+            self._assign(rows, some, self._pending[some].argmax(axis=1))
+            taken += len(some)
+            under_way = under_way[self._pending[under_way].any(axis=1)]
+        return empty[:taken]
 
     def still(self, call: Call) -> Call:
         """The call without rows that earlier calls of the same round have freed."""
         there = self.occupied(call.index)
-        return call if there.all() else Call(call.index[there], call.wants[there])
+        return call if there.all() else Call(call.index[there], call.wants)
 
     def rows(self, index: np.ndarray) -> Rows:
         """What an attack may know of these rows."""
@@ -236,25 +209,23 @@ class Pool:
         labels, targets = self._on_device(numbers)
         return Rows(at, self._clean.index_select(0, at), labels, targets, at, self._keys.index_select(0, at))
 
-    def _share_out(self, empty: np.ndarray) -> np.ndarray:
-        """Gives rows that would pad the last call to jobs of the images that fewest rows work for."""
+    def _lanes(self) -> tuple[tuple[np.ndarray, bool], tuple[np.ndarray, bool]]:
+        """The occupied rows that want a gradient, and those that do not; each with the most left to do first."""
         active = np.flatnonzero(self._subject != EMPTY)
-        spare = -len(active) % self._call_rows
-        if not spare or self._clean is None:
-            return empty[:0]
-        under_way = np.unique(self._subject[active])
-        under_way = under_way[self._pending[under_way].any(axis=1)]
-        taken = 0
-        while taken < spare and len(under_way):
-            under_way = under_way[np.argsort(self._running[under_way], kind="stable")]
-            some = under_way[: spare - taken]
-            rows = empty[taken : taken + len(some)]
-            home = np.array([active[np.flatnonzero(self._subject[active] == image)[0]] for image in some])
-            self._clean[self._on_device(rows)] = self._clean[self._on_device(home)]
-            self._assign(rows, some, self._pending[some].argmax(axis=1))
-            taken += len(some)
-            under_way = under_way[self._pending[under_way].any(axis=1)]
-        return empty[:taken]
+        job, iteration = self._job[active], self._iteration[active]
+        member = self._plan.member[job]
+        wants = np.zeros(len(active), dtype=bool)
+        for number in np.unique(member):
+            mine = member == number
+            wants[mine] = self._plan.members[number].attack.wants_gradient(active[mine], iteration[mine])
+        turns = (self._plan.ahead[job] - iteration) // TURN
+        order = np.argsort(-turns, kind="stable")
+        ordered, wants = active[order], wants[order]
+        return (ordered[wants], True), (ordered[~wants], False)
+
+    def _by_member(self, index: np.ndarray) -> np.ndarray:
+        sorted_rows: np.ndarray = index[np.lexsort((index, self.member(index)))]
+        return sorted_rows
 
     def _assign(self, index: np.ndarray, subject: np.ndarray, job: np.ndarray, *, moved: bool = False) -> None:
         self._known.clear()

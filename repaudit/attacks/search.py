@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from repaudit.attacks import Attack, Rows
     from repaudit.attacks.asking import Asker
     from repaudit.attacks.outcomes import Outcomes
-    from repaudit.attacks.pool import Call, Plan, Pool
+    from repaudit.attacks.plan import Plan
+    from repaudit.attacks.pool import Call, Pool
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The rows of one call that work for one attack, and want a gradient or do not."""
+    """The rows of one call that work for one attack."""
 
     attack: Attack
     part: slice
     """Their places in the call."""
-    wants: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,15 @@ class Search:
         (self._samples,) = {member.attack.samples for member in plan.members}
 
     def round(self) -> int:
-        """Fills the pool and asks one query for every row; how many were asked, 0 when nobody is left."""
+        """Fills the pool and asks the queries of its next calls; how many were asked, 0 when nobody is left."""
         self._begin(self._pool.fill())
-        asked = 0
-        for planned in self._pool.calls():
+        calls, asked = self._pool.calls(), 0
+        if calls and len(calls[0].index) < self._rows:
+            added = self._pool.share_out(self._rows - len(calls[0].index))
+            if len(added):
+                self._begin(added)
+                calls = self._pool.calls()
+        for planned in calls:
             call = self._pool.still(planned)
             if len(call.index):
                 self._ask(call)
@@ -62,7 +67,7 @@ class Search:
     def _ask(self, call: Call) -> None:
         count = len(call.index)
         rows, groups = self._pool.rows(call.index), self._groups(call)
-        query = self._query(rows, groups).requires_grad_(bool(call.wants.any()))
+        query = self._query(rows, groups).requires_grad_(call.wants)
         output = self._asker.ask(query)
         asked, logits = query.detach()[:count], output.logits.detach()[:count]
         answers = self._asker.judge(self._threat, rows, asked, logits)
@@ -93,10 +98,9 @@ class Search:
     def _groups(self, call: Call) -> list[Group]:
         """Calls are sorted by these already."""
         member = self._pool.member(call.index)
-        edges = np.flatnonzero((np.diff(member) != 0) | (call.wants[1:] != call.wants[:-1])) + 1
-        starts = [0, *edges.tolist()]
+        starts = [0, *(np.flatnonzero(np.diff(member)) + 1).tolist()]
         return [
-            Group(self._plan.members[member[start]].attack, slice(start, stop), bool(call.wants[start]))
+            Group(self._plan.members[member[start]].attack, slice(start, stop))
             for start, stop in zip(starts, [*starts[1:], len(member)], strict=True)
         ]
 
@@ -118,9 +122,12 @@ class Search:
     ) -> None:
         """Tells the attacks what the network answered about those rows whose job goes on."""
         alive = [each for each in (_going(group, rows, going) for group in groups) if len(each.positions)]
-        wanting = [each for each in alive if each.group.wants]
-        objectives, slope = self._ascend(wanting, query, logits)
-        for each, objective in zip(wanting, objectives, strict=True):
+        if not call.wants:
+            for each in alive:
+                each.group.attack.update(each.rows, logits.detach()[each.at], None, None)
+            return
+        objectives, slope = self._ascend(alive, query, logits)
+        for each, objective in zip(alive, objectives, strict=True):
             gradient = slope[each.at] if isinstance(each.at, slice) else slope.index_select(0, each.at)
             figures = torch.stack([gradient.flatten(1).abs().amax(dim=1).double(), objective.double()])
             largest, reached = figures.cpu().numpy()  # one transfer
@@ -128,21 +135,18 @@ class Search:
             if not np.isfinite(largest).all():
                 gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
             each.group.attack.update(each.rows, logits.detach()[each.at], objective, gradient)
-        for each in alive:
-            if not each.group.wants:
-                each.group.attack.update(each.rows, logits.detach()[each.at], None, None)
 
     def _ascend(
-        self, wanting: list[Going], query: torch.Tensor, logits: torch.Tensor
+        self, alive: list[Going], query: torch.Tensor, logits: torch.Tensor
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Each group's objective, and the gradients of all rows of the call; both averaged over the samples."""
-        objectives, slope = [torch.zeros(()) for _ in wanting], torch.zeros(())
-        if not wanting:
+        objectives, slope = [torch.zeros(()) for _ in alive], torch.zeros(())
+        if not alive:
             return objectives, slope
         for sample in range(self._samples):
             answered = logits if sample == 0 else self._asker.ask(query).logits
             with torch.enable_grad():
-                wanted = [_objective(each, answered[each.at]) for each in wanting]
+                wanted = [_objective(each, answered[each.at]) for each in alive]
                 with contained():
                     (gradient,) = torch.autograd.grad(torch.cat(wanted).sum(), query)
             self._asker.classifier.work.backward_rows += len(query)

@@ -40,7 +40,7 @@ class VotedSearch(Search):
     def _ask(self, call: Call) -> None:
         count = len(call.index)
         rows, groups = self._pool.rows(call.index), self._groups(call)
-        query = self._query(rows, groups).requires_grad_(bool(call.wants.any()))
+        query = self._query(rows, groups).requires_grad_(call.wants)
         finished = self._finished(call, groups)
         output = self._asker.ask(query)
         asked = query.detach()[:count]

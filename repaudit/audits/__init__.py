@@ -78,6 +78,8 @@ class Audit(Generic[P]):
     run: Callable[[Case[P]], Iterable[Finding]]
     offer: Callable[[P], Offer] | None = None
     """Narrows `declared` where parameters decide which keys there are; None where they do not."""
+    check: Callable[[P, Classifier, Permissions], None] | None = None
+    """Refuses parameters that do not fit the model, by a `UsageError`; asked before anything is measured."""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -111,8 +113,14 @@ class Audit(Generic[P]):
                 )
             )
 
+        def check(classifier: Classifier, permissions: Permissions) -> None:
+            if self.check is not None:
+                self.check(resolved, classifier, permissions)
+
         offer = Offer(declared=self.declared, elsewhere={}) if self.offer is None else self.offer(resolved)
-        return BoundAudit(id=name, version=self.version, needs=self.needs, offer=offer, parameters=resolved, run=run)
+        return BoundAudit(
+            id=name, version=self.version, needs=self.needs, offer=offer, parameters=resolved, run=run, check=check
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +133,8 @@ class BoundAudit:
     offer: Offer
     parameters: Parameters
     run: Callable[[Material], Iterable[Finding]]
+    check: Callable[[Classifier, Permissions], None]
+    """Refuses parameters that do not fit the model, before anything is measured."""
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -10,42 +10,56 @@ from torch.nn import functional as F
 from repaudit.attacks import Member, Rows, Setting
 from repaudit.attacks.pgd import PgdOptions, ProjectedGradient
 from repaudit.attacks.threat import Norm, Threat
-from repaudit.errors import InvalidProfile
+from repaudit.errors import InvalidModel, InvalidProfile, UsageError
 from repaudit.evidence import padded
 from repaudit.foreign import contained
 from repaudit.sources import load_model
 
 if TYPE_CHECKING:
     from repaudit.audits._masking_parameters import MaskingParameters
-    from repaudit.case import Case
+    from repaudit.case import Case, Permissions
     from repaudit.classifier import Classifier
 
 NAME = "transfer"
 
 
-def transfer(case: Case[MaskingParameters], ref: str) -> Setting:
-    """The attack with the gradients of the model `ref`.
+def load_surrogate(asked: MaskingParameters, classifier: Classifier, permissions: Permissions) -> Classifier | None:
+    """The model whose gradients are used instead; None where none is asked for.
 
     Raises:
         InvalidModel: the surrogate cannot be loaded.
         InvalidProfile: it has other classes, or takes other images.
     """
-    asked, card = case.parameters, case.classifier.card
-    surrogate = load_model(
-        ref,
-        arch=asked.surrogate_arch,
-        preprocess=asked.surrogate_preprocess,
-        device=str(case.classifier.device),
-        offline=case.permissions.offline,
-        trust_pickle=case.permissions.trust_pickle,
-    )
-    other = surrogate.card
-    mine, its = ((each.classes_count, each.preprocess.channels) for each in (card, other))
+    if asked.surrogate is None:
+        return None
+    try:
+        surrogate = load_model(
+            asked.surrogate,
+            arch=asked.surrogate_arch,
+            preprocess=asked.surrogate_preprocess,
+            device=str(classifier.device),
+            offline=permissions.offline,
+            trust_pickle=permissions.trust_pickle,
+        )
+    except UsageError as error:
+        raise InvalidModel(
+            f"masking.surrogate: {error.problem}",
+            detail=error.detail,
+            remedy="--set masking.surrogate=…   (with surrogate_arch and surrogate_preprocess where it needs them)",
+        ) from None
+    mine, its = ((each.card.classes_count, each.card.preprocess.channels) for each in (classifier, surrogate))
     if mine != its:
         raise InvalidProfile(
-            f"surrogate `{ref}` has {its[0]} classes of {its[1]}-channel images, the model {mine[0]} of {mine[1]}",
+            f"masking.surrogate: `{asked.surrogate}` has {its[0]} classes of {its[1]}-channel images, "
+            f"the model {mine[0]} of {mine[1]}",
             remedy="--set masking.surrogate=…   a model of the same classes on the same images",
         )
+    return surrogate
+
+
+def transfer(case: Case[MaskingParameters], surrogate: Classifier) -> Setting:
+    """The attack with the gradients of the surrogate."""
+    asked = case.parameters
     threat = Threat(Norm.LINF, asked.epsilon)
     options = PgdOptions(steps=asked.steps, step_size=asked.epsilon / 4)
     return Setting(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from repaudit.attacks import Setting
     from repaudit.audits._robustness_verdicts import Field
     from repaudit.case import Case, P
+    from repaudit.classifier import Classifier
 
 K_ONLY, PLUS = "k_only", "plus"
 
@@ -76,21 +77,16 @@ def virtual_classes(case: Case[P], field: Field, targets: Targets, path: str | N
     """The model widened by the virtual classes of a file; None without one.
 
     Raises:
-        InvalidModel: no such file, not of this model's feature width, or a model without a linear head.
+        InvalidModel: as `fitting_head`.
     """
     if path is None:
         return None
-    head, width = read_head(Path(path)), case.classifier.card.head.feature_width
-    if width is not None and head.weight.shape[1] != width:
-        raise InvalidModel(
-            f"the virtual classes of `{path}` are rows of width {head.weight.shape[1]}, the features of width {width}",
-            remedy="the file that was written beside this model",
-        )
+    head = fitting_head(Path(path), case.classifier)
     weight, bias = head.weight, head.bias
     wide = widened(case.classifier, weight, bias)
     features = case.evidence.features
     if features is None:
-        raise InvalidModel("virtual classes need the model's features", remedy="a model with a linear head")
+        raise ValueError("no features were collected")
     more = np.asarray(features)[field.correct] @ weight.numpy().T + bias.numpy()
     logits = np.concatenate([targets.subjects.logits, more.astype(np.float32)], axis=1)
     subjects = Subjects(ids=targets.subjects.ids, labels=targets.subjects.labels, logits=logits)
@@ -138,6 +134,27 @@ def read_head(path: Path) -> VirtualHead:
         raise InvalidModel(f"`{path}` has a weight and a bias of shapes {shapes}", remedy=remedy)
     if not (head.weight.isfinite().all() and head.bias.isfinite().all()):
         raise InvalidModel(f"`{path}` holds NaN or infinity", remedy="the file that was written beside the model")
+    return head
+
+
+def fitting_head(path: Path, classifier: Classifier) -> VirtualHead:
+    """The virtual classes of a file, which this classifier can be widened by.
+
+    Raises:
+        InvalidModel: no such file, not of this model's feature width, or a model without a linear head.
+    """
+    head, width = read_head(path), classifier.card.head.feature_width
+    if width is None:
+        reason = classifier.card.head.reason or "it has no linear head"
+        raise InvalidModel(
+            f"this model cannot be widened by virtual classes: {reason}",
+            remedy="without `robustness.virtual_head`, or a model with a linear head",
+        )
+    if head.weight.shape[1] != width:
+        raise InvalidModel(
+            f"the virtual classes of `{path}` are rows of width {head.weight.shape[1]}, the features of width {width}",
+            remedy="--set robustness.virtual_head=FILE   the file that was written beside this model",
+        )
     return head
 
 

@@ -15,7 +15,7 @@ from repaudit.audits._masking_parameters import MaskingParameters
 from repaudit.audits._masking_planted import LARGEST, planted
 from repaudit.audits._masking_searches import run as attack
 from repaudit.audits._masking_searches import search, subjects_of
-from repaudit.audits._masking_transfer import transfer
+from repaudit.audits._masking_transfer import load_surrogate, transfer
 from repaudit.audits._masking_verdicts import gap_check, search_checks
 from repaudit.case import Storage
 from repaudit.classifier import Capability
@@ -25,10 +25,10 @@ from repaudit.images import stratified
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from repaudit.attacks import Setting
     from repaudit.attacks.intake import Subjects
     from repaudit.audits._masking_searches import Searches
-    from repaudit.case import Case
+    from repaudit.case import Case, Permissions
+    from repaudit.classifier import Classifier
 
 SHARES = (
     "black_box_gap",
@@ -65,13 +65,11 @@ def run(case: Case[MaskingParameters]) -> Iterator[Finding]:
 
 
 def _checks(case: Case[MaskingParameters], subjects: Subjects) -> Iterator[Check]:
-    # first: a surrogate that does not fit must be refused before anything was measured
-    surrogate = None if case.parameters.surrogate is None else transfer(case, case.parameters.surrogate)
     searches = search(case, subjects)
     yield from search_checks(searches, case.parameters, case.classifier.card.classes_count)
     yield _gradient_cosine(case, subjects)
     yield _planted_missed(case, subjects)
-    yield _transfer_gap(case, searches, surrogate)
+    yield _transfer_gap(case, searches)
 
 
 def _gradient_cosine(case: Case[MaskingParameters], subjects: Subjects) -> Check:
@@ -132,13 +130,18 @@ def _unplantable(case: Case[MaskingParameters], subjects: Subjects) -> str | Non
     return None if fits(len(subjects.ids), pixels) else f"{pixels} pixels are too few to number the images in"
 
 
-def _transfer_gap(case: Case[MaskingParameters], searches: Searches, surrogate: Setting | None) -> Check:
+def _transfer_gap(case: Case[MaskingParameters], searches: Searches) -> Check:
     asked = case.parameters
+    surrogate = load_surrogate(asked, case.classifier, case.permissions)
     if surrogate is None:
         return Check(name="transfer_gap", threshold=asked.max_gap, sentence="no surrogate given")
-    outcome = attack(case, searches.subjects, surrogate, storage=Storage()).outcome
+    outcome = attack(case, searches.subjects, transfer(case, surrogate), storage=Storage()).outcome
     challenger = f"the gradient of {asked.surrogate}"
     return gap_check("transfer_gap", challenger, outcome, first_job(searches.iterated), asked)
+
+
+def _check(asked: MaskingParameters, classifier: Classifier, permissions: Permissions) -> None:
+    load_surrogate(asked, classifier, permissions)
 
 
 def _nothing(case: Case[MaskingParameters], reason: str) -> Iterator[Finding]:
@@ -160,4 +163,5 @@ audit = Audit(
     ),
     parameters=MaskingParameters,
     run=run,
+    check=_check,
 )

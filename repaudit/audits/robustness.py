@@ -20,7 +20,7 @@ from repaudit.audits._robustness_mechanism import SPECS as MECHANISM_SPECS
 from repaudit.audits._robustness_mechanism import mechanism_skipped
 from repaudit.audits._robustness_run import Attacked, attacked
 from repaudit.audits._robustness_verdicts import Field, shares, shares_skipped, tally, union, verdict_findings
-from repaudit.audits._robustness_virtual import part_keys, read_head
+from repaudit.audits._robustness_virtual import fitting_head, part_keys, read_head
 from repaudit.case import Case, Parameters
 from repaudit.classifier import Capability
 from repaudit.errors import InvalidProfile
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from repaudit.case import Permissions
+    from repaudit.classifier import Classifier
     from repaudit.finding import Notice
 
 WORST = "worst"
@@ -124,6 +126,11 @@ def run(case: Case[RobustnessParameters]) -> Iterator[Finding]:
     yield from _worst(outcomes, field, found.faults)
 
 
+def _check(parameters: RobustnessParameters, classifier: Classifier, _: Permissions) -> None:
+    if parameters.virtual_head is not None:
+        fitting_head(Path(parameters.virtual_head), classifier)
+
+
 def _findings(each: Attacked, field: Field, analyses: Analyses[RobustnessParameters]) -> Iterator[Finding]:
     yield from verdict_findings(each.evaluation, field)
     for part in each.parts:
@@ -212,4 +219,5 @@ audit = Audit(
     parameters=RobustnessParameters,
     run=run,
     offer=_offer,
+    check=_check,
 )

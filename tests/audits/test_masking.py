@@ -12,7 +12,7 @@ from repaudit.audits import bind
 from repaudit.audits._masking_check import BATTERY, NOTICE, Excess, Gap
 from repaudit.audits._masking_parameters import MaskingParameters
 from repaudit.audits.masking import audit
-from repaudit.case import Case, EvaluationShape
+from repaudit.case import Case, EvaluationShape, Permissions
 from repaudit.classifier import Capability
 from repaudit.data import DataRequest, open_images
 from repaudit.errors import InvalidProfile
@@ -261,15 +261,13 @@ def test_a_surrogate_that_is_the_network_itself_beats_nothing(battery):
     assert "embedded:digits-cnn" in of(Figure, found)[BATTERY].data["transfer_gap"]["sentence"]
 
 
-def test_a_surrogate_of_other_classes_is_refused_before_anything_is_searched(
-    battery, make_classifier, predicted_images
-):
+def test_a_surrogate_of_other_classes_is_refused_before_anything_is_measured(make_classifier):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         other = make_classifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), channels=1)
 
     with pytest.raises(InvalidProfile, match="has 10 classes of 1-channel images, the model 3 of 1"):
-        battery(other, predicted_images(other, 16), surrogate="embedded:digits-cnn")
+        audit.bind("masking", {"surrogate": "embedded:digits-cnn"}).check(other, Permissions())
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(0, 0), (0, 5), (1, 0), (7, 0), (8, 1), (30, 20)])

@@ -3,7 +3,9 @@
 import json
 
 import pytest
+import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from repaudit.audits import bind
 from repaudit.errors import UsageError
@@ -27,6 +29,28 @@ def test_mistakes_are_refused_with_what_is_wrong_and_what_mends_it(repaudit, mor
     assert told in done.stderr
     assert "try:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_virtual_classes_of_another_width_are_refused_before_anything_is_measured(repaudit, tmp_path):
+    save_file({"weight": torch.zeros(3, 7), "bias": torch.zeros(3)}, tmp_path / "virtual.safetensors")
+
+    done = repaudit(*SCAN, "--set", "robustness.virtual_head=virtual.safetensors", "-o", "report.json")
+
+    assert done.returncode == 2, done.stderr
+    assert "width 7" in done.stderr
+    assert "width 48" in done.stderr
+    assert not (tmp_path / "report.json").exists()
+
+
+def test_a_surrogate_that_cannot_be_loaded_is_refused_before_anything_is_measured(repaudit, tmp_path):
+    asked = ("--audits", "accuracy,masking", "--set", "masking.surrogate=resnet2000")
+
+    done = repaudit("scan", "embedded:digits-cnn", "--data", "digits", *asked, "-o", "report.json")
+
+    assert done.returncode == 2, done.stderr
+    assert "masking.surrogate: " in done.stderr
+    assert "resnet2000" in done.stderr
+    assert not (tmp_path / "report.json").exists()
 
 
 @pytest.mark.parametrize(
