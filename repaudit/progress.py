@@ -17,6 +17,10 @@ class Stage(Protocol):
         """Says that `count` more units are done."""
         ...
 
+    def spare(self, count: int) -> None:
+        """Says that `count` units of those left need not be done after all."""
+        ...
+
 
 class Progress(Protocol):
     """Where stages and remarks go; the command line alone decides how they look."""
@@ -36,6 +40,9 @@ class Progress(Protocol):
 
 class _Quiet:
     def advance(self, count: int) -> None:
+        """Forgets it."""
+
+    def spare(self, count: int) -> None:
         """Forgets it."""
 
 

@@ -14,37 +14,49 @@ from repaudit.attacks.rounding import LEVELS, towards
 from repaudit.attacks.verdict import CODES, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from repaudit.attacks.verdict import Evaluation
 
 
 class Adversarials:
-    """Deciding queries on their way to a file; they wait on disk, not in memory."""
+    """Deciding queries on their way to a file; they wait on disk, not in memory.
+
+    One of these serves a whole list of radii: what broke an image at one radius stays what is kept of it at the larger
+    ones, as its verdict does.
+    """
 
     def __init__(self) -> None:
         self._stream = TemporaryFile()  # noqa: SIM115 — open as long as the evaluation
         self._shape: tuple[int, ...] = ()
-        self._rows: dict[int, tuple[int, int]] = {}
+        self._rows: dict[str, tuple[int, int, int]] = {}
+        self._radius = 0
         self._count = 0
 
-    def take(self, subject: np.ndarray, job: np.ndarray, queries: np.ndarray) -> None:
-        """Keeps the queries (r, c, h, w) float32 that broke r images; of several on an image the earliest job's."""
+    def next_radius(self) -> None:
+        """What is taken from now on broke images at a larger radius."""
+        self._radius += 1
+
+    def take(self, ids: Sequence[str], job: np.ndarray, queries: np.ndarray) -> None:
+        """Keeps the queries (r, c, h, w) float32 that broke r images; of several on an image the first.
+
+        The first is that of the smallest radius, and there of the earliest job.
+        """
         self._shape = queries.shape[1:]
-        for image, number, query in zip(subject.tolist(), job.tolist(), queries, strict=True):
-            if image in self._rows and self._rows[image][0] <= number:
+        for name, number, query in zip(ids, job.tolist(), queries, strict=True):
+            if name in self._rows and self._rows[name][:2] <= (self._radius, number):
                 continue
             self._stream.write(np.ascontiguousarray(query, dtype=np.float32).tobytes())
-            self._rows[image] = (number, self._count)
+            self._rows[name] = (self._radius, number, self._count)
             self._count += 1
 
     def close(self) -> None:
         """Forgets them."""
         self._stream.close()
 
-    def has(self, subject: int) -> bool:
+    def has(self, name: str) -> bool:
         """A query that broke this image is kept."""
-        return subject in self._rows
+        return name in self._rows
 
     def save(self, path: Path, evaluation: Evaluation, clean: Callable[[tuple[str, ...]], np.ndarray]) -> int:
         """Writes `float` (m, c, h, w) float32 and `eight_bit` uint8, in the order of the metadata's `ids`.
@@ -59,13 +71,13 @@ class Adversarials:
         """
         from safetensors.numpy import save_file
 
-        broken = [row for row in np.flatnonzero(evaluation.outcome == CODES[Outcome.BROKEN]).tolist() if self.has(row)]
-        ids = tuple(evaluation.ids[row] for row in broken)
+        broken = [evaluation.ids[row] for row in np.flatnonzero(evaluation.outcome == CODES[Outcome.BROKEN])]
+        ids = tuple(name for name in broken if self.has(name))
         self._stream.flush()
         size = int(np.prod(self._shape, dtype=np.int64)) * 4
-        images = np.empty((len(broken), *self._shape), dtype=np.float32)
-        for place, row in enumerate(broken):
-            self._stream.seek(self._rows[row][1] * size)
+        images = np.empty((len(ids), *self._shape), dtype=np.float32)
+        for place, name in enumerate(ids):
+            self._stream.seek(self._rows[name][2] * size)
             images[place] = np.frombuffer(self._stream.read(size), dtype=np.float32).reshape(self._shape)
         self._stream.seek(0, 2)
         stored = _eight_bit(clean(ids), images) if ids else np.empty(images.shape, dtype=np.uint8)
@@ -80,7 +92,7 @@ class Adversarials:
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({"float": images, "eight_bit": stored}, path, metadata=metadata)
-        return len(broken)
+        return len(ids)
 
 
 def _eight_bit(clean: np.ndarray, images: np.ndarray) -> np.ndarray:

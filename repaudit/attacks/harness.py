@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 LARGEST_KEPT = 31 << 20
 """Bytes, just below the largest threshold that glibc adapts to."""
+LOOK_EVERY = 64
+"""Rounds of queries after which it is looked up how many are left, which takes a moment with many images."""
 
 
 def evaluate(
@@ -172,20 +174,30 @@ class _Work:
     @contextmanager
     def _stage(self, name: str, pool: Pool, plan: Plan) -> Iterator[Callable[[int], None]]:
         """Shows images of a single attack; of a protocol queries, because one image can take thousands."""
-        n, single = len(self.subjects.ids), len(plan.members) == 1
-        total, unit = (n, "images") if single else (n * plan.queries, "queries")
-        done = 0
-        with self.progress.stage(name, total, unit) as stage:
+        kept, n = pool.left, len(self.subjects.ids)
+        if kept == n > 0:
+            self.progress.note(f"{name}: all {n:,} images known from before")
+            yield lambda _: None
+            return
+        if kept:
+            name = f"{name} ({kept:,} of {n:,} images known from before)"
+        single = len(plan.members) == 1
+        total = n - kept if single else pool.outstanding()
+        done = rounds = 0
+        with self.progress.stage(name, total, "images" if single else "queries") as stage:
 
             def advance(asked: int) -> None:
-                nonlocal done
-                now = pool.left if single else min(max(done + asked, pool.left * plan.queries), total)
+                nonlocal done, rounds, total
+                now = pool.left - kept if single else done + asked
                 stage.advance(now - done)
-                done = now
+                done, rounds = now, rounds + 1
+                if not single and rounds % LOOK_EVERY == 0:
+                    spared = total - done - pool.outstanding()
+                    stage.spare(spared)
+                    total -= spared
 
-            advance(0)
             yield advance
-            stage.advance(total - done)
+            stage.spare(total - done)
 
 
 def _keep_freed_memory() -> None:
@@ -209,7 +221,7 @@ def _pending(ledger: Ledger, subjects: Subjects, wanted: Wanted) -> np.ndarray:
     if wanted.adversarials is None:
         broken = broken[wanted.kept[broken]]
     else:
-        broken = broken[[not wanted.adversarials.has(int(row)) for row in broken]]
+        broken = broken[[not wanted.adversarials.has(subjects.ids[row]) for row in broken]]
     ledger.reopen(broken, deciding[broken])
     # what was reopened may decide otherwise this time: only what is decided now spares later jobs
     undecided = np.arange(ledger.jobs.shape[1]) <= ledger.decisive()[:, None]

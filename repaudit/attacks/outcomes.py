@@ -149,7 +149,7 @@ class Outcomes:
             for row, feature in zip(kept, [] if seen is None else seen, strict=seen is not None):
                 self._keep(int(subject[row]), int(job[row]), feature)
         if self.wanted.adversarials is not None:
-            self.wanted.adversarials.take(subject, job, queries.cpu().numpy())
+            self.wanted.adversarials.take([self.ids[row] for row in subject], job, queries.cpu().numpy())
         if self.wanted.rounding is not None:
             some = rows.select(at)
             stored = on_grid(some.clean)

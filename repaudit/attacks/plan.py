@@ -35,11 +35,10 @@ class Plan:
         self.restart = np.array(restart, dtype=np.int64)
         """(j,)."""
         self._column = np.array(column, dtype=np.int64)
-        queries = np.array([each.attack.steps + 1 for each in members], dtype=np.int64)[self.member]
-        self.ahead = queries[::-1].cumsum()[::-1]
-        """(j,): about how many queries each job and those after it can take."""
-        self.queries = int(queries.sum())
-        """Queries an image, about as many as it can take."""
+        self.queries = np.array([each.attack.steps + 1 for each in members], dtype=np.int64)[self.member]
+        """(j,): queries of each job, about as many as it can take."""
+        self.ahead = self.queries[::-1].cumsum()[::-1]
+        """(j,): the same of each job and those after it."""
 
     @property
     def count(self) -> int:

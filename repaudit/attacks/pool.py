@@ -77,6 +77,12 @@ class Pool:
         """How many rows there are."""
         return len(self._subject)
 
+    def outstanding(self) -> int:
+        """About how many queries are still to be asked, if no image breaks any more."""
+        active = np.flatnonzero(self._subject != EMPTY)
+        under_way = self._plan.queries[self._job[active]] - self._iteration[active]
+        return int(self._pending.sum(axis=0) @ self._plan.queries) + int(under_way.sum())
+
     def fill(self) -> np.ndarray:
         """Lets waiting images into empty rows and returns those; their jobs are ready to begin."""
         waiting = len(self._order) - self._entered

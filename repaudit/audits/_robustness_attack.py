@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from repaudit.attacks.adversarials import Adversarials
 from repaudit.attacks.harness import evaluate
 from repaudit.attacks.intake import Subjects
 from repaudit.attacks.journal import journal_of
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from repaudit.attacks import Setting
+    from repaudit.attacks.adversarials import Adversarials
     from repaudit.attacks.journal import Journal
     from repaudit.attacks.scout import Scout
     from repaudit.attacks.verdict import Evaluation, Witness
@@ -62,6 +61,7 @@ def verdicts(
     *,
     smaller: Evaluation | None = None,
     witness: Witness | None = None,
+    adversarials: Adversarials | None = None,
 ) -> Evaluation:
     """Attacks the images by one setting.
 
@@ -71,6 +71,7 @@ def verdicts(
         targets: which network and images.
         smaller: of the same attack at a smaller radius; what that broke is broken here.
         witness: sees the kept images move.
+        adversarials: takes the images that are broken, and saves them where the case's storage says.
     """
     if targets.engine is Engine.REFERENCE and setting.name == "autoattack":
         from repaudit.attacks.reference import evaluate_by_reference
@@ -85,7 +86,7 @@ def verdicts(
             progress=case.progress,
         )
     subjects = targets.subjects if smaller is None else _unbroken(targets, smaller)
-    with _journal(case, setting, targets) as journal, _adversarials(case) as adversarials:
+    with _journal(case, setting, targets) as journal:
         found = evaluate(
             targets.classifier,
             case.images,
@@ -102,11 +103,13 @@ def verdicts(
             classes=targets.classes,
             scout=targets.scout,
         )
-        if adversarials is not None and case.storage.adversarials is not None:
-            path = case.storage.adversarials / f"{setting.key}.safetensors"
-            count = adversarials.save(path, found, lambda ids: _pixels(case, ids))
-            case.progress.note(f"{count} adversarial images of {setting.key}: {path}")
-    return found if smaller is None else with_smaller(found, smaller)
+    if smaller is not None:
+        found = with_smaller(found, smaller)
+    if adversarials is not None and case.storage.adversarials is not None:
+        path = case.storage.adversarials / f"{setting.key}.safetensors"
+        count = adversarials.save(path, found, lambda ids: _pixels(case, ids))
+        case.progress.note(f"{count} adversarial images of {setting.key}: {path}")
+    return found
 
 
 def _unbroken(targets: Targets, smaller: Evaluation) -> Subjects:
@@ -117,10 +120,6 @@ def _unbroken(targets: Targets, smaller: Evaluation) -> Subjects:
     return Subjects(
         ids=tuple(subjects.ids[row] for row in rows), labels=subjects.labels[rows], logits=subjects.logits[rows]
     )
-
-
-def _adversarials(case: Case[P]) -> AbstractContextManager[Adversarials | None]:
-    return nullcontext() if case.storage.adversarials is None else closing(Adversarials())
 
 
 def _journal(case: Case[P], setting: Setting, targets: Targets) -> AbstractContextManager[Journal | None]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from repaudit.attacks.adversarials import Adversarials
 from repaudit.attacks.intake import Subjects
 from repaudit.attacks.scout import scout
 from repaudit.audits._robustness_attack import Targets, verdicts
-from repaudit.audits._robustness_virtual import Part, part_keys, virtual_classes
+from repaudit.audits._robustness_virtual import Part, part_keys, union, virtual_classes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,18 +68,50 @@ def attacked(
         engine=parameters.engine,
     )
     virtual = virtual_classes(case, field, targets, parameters.virtual_head)
-    smaller: dict[str, Evaluation] = {}
+    for series in _series(settings):
+        real, widened = _Radii(case, targets), None if virtual is None else _Radii(case, virtual.targets)
+        with real, widened or nullcontext():
+            for setting in series:
+                watching = witness(setting)
+                evaluation = real.verdicts(setting, watching)
+                parts: tuple[Part, ...] = ()
+                if virtual is not None and widened is not None and part_keys(setting, parameters.virtual_head):
+                    plus = widened.verdicts(virtual.widest(setting))
+                    evaluation, parts = union(evaluation, plus), virtual.parts(setting, evaluation, plus)
+                yield Attacked(evaluation, parts, watching)
+
+
+class _Radii:
+    """Attacks at rising radii, each given what the smaller one broke, with one store of adversarial images."""
+
+    def __init__(self, case: Case[RobustnessParameters], targets: Targets) -> None:
+        self._case, self._targets = case, targets
+        self._smaller: Evaluation | None = None
+        self._images = None if case.storage.adversarials is None else Adversarials()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        if self._images is not None:
+            self._images.close()
+
+    def verdicts(self, setting: Setting, witness: Trajectory | None = None) -> Evaluation:
+        """Those at the next radius."""
+        self._smaller = verdicts(
+            self._case, setting, self._targets, smaller=self._smaller, witness=witness, adversarials=self._images
+        )
+        if self._images is not None:
+            self._images.next_radius()
+        return self._smaller
+
+
+def _series(settings: tuple[Setting, ...]) -> list[list[Setting]]:
+    """The radii of each list together, in the order of their first ones; a setting of no list by itself."""
+    together: dict[str, list[Setting]] = {}
     for setting in settings:
-        watching = witness(setting)
-        series = setting.series
-        before = None if series is None else smaller.get(series)
-        evaluation = verdicts(case, setting, targets, smaller=before, witness=watching)
-        if series is not None:
-            smaller[series] = evaluation
-        parts: tuple[Part, ...] = ()
-        if virtual is not None and part_keys(setting, parameters.virtual_head):
-            evaluation, parts = virtual.united(case, setting, evaluation)
-        yield Attacked(evaluation, parts, watching)
+        together.setdefault(setting.key if setting.series is None else f"{setting.series} …", []).append(setting)
+    return list(together.values())
 
 
 def _scout(case: Case[RobustnessParameters]) -> Scout | None:

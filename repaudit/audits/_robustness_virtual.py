@@ -18,7 +18,7 @@ from repaudit.attacks import resolve
 from repaudit.attacks.intake import Subjects
 from repaudit.attacks.verdict import CODES, PER_IMAGE, Evaluation, Outcome
 from repaudit.attacks.widened import widened
-from repaudit.audits._robustness_attack import Engine, Targets, verdicts
+from repaudit.audits._robustness_attack import Engine, Targets
 from repaudit.errors import InvalidModel
 
 if TYPE_CHECKING:
@@ -54,23 +54,18 @@ class Virtual:
     classes: int
     """Real and virtual ones together."""
 
-    def united(self, case: Case[P], setting: Setting, k_only: Evaluation) -> tuple[Evaluation, tuple[Part, ...]]:
-        """The headline of a standard protocol and its two parts.
-
-        Args:
-            case: of the audit.
-            setting: the standard protocol.
-            k_only: its verdicts on the real classes alone.
-        """
+    def widest(self, setting: Setting) -> Setting:
+        """The attack on the widened head that belongs to a standard protocol."""
         asked = {"name": "autoattack", "version": "virtual", "target_count": self.classes - 1}
         threat = {"norm": setting.threat.norm.value, "epsilon": setting.threat.epsilon}
-        widest = resolve({**asked, **threat, "key": f"{setting.key}_{PLUS}"})
-        plus = verdicts(case, widest, self.targets)
-        parts = (
+        return resolve({**asked, **threat, "key": f"{setting.key}_{PLUS}"})
+
+    def parts(self, setting: Setting, k_only: Evaluation, plus: Evaluation) -> tuple[Part, ...]:
+        """What the headline unites: verdicts on the real classes, and on the widened head."""
+        return (
             Part(f"{setting.key}_{K_ONLY}", k_only.outcome, "the standard protocol on the real classes alone"),
             Part(f"{setting.key}_{PLUS}", plus.outcome, f"{self.classes - 1} targets on the widened head"),
         )
-        return union(k_only, plus), parts
 
 
 def virtual_classes(case: Case[P], field: Field, targets: Targets, path: str | None) -> Virtual | None:

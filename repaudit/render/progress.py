@@ -71,11 +71,15 @@ class _RateColumn(ProgressColumn):
 
 
 class _Bar:
-    def __init__(self, bars: Bars, task: TaskID) -> None:
-        self._bars, self._task = bars, task
+    def __init__(self, bars: Bars, task: TaskID, total: int) -> None:
+        self._bars, self._task, self._total = bars, task, total
 
     def advance(self, count: int) -> None:
         self._bars.advance(self._task, count)
+
+    def spare(self, count: int) -> None:
+        self._total -= count
+        self._bars.update(self._task, total=self._total)
 
 
 class BarProgress:
@@ -89,7 +93,7 @@ class BarProgress:
         """A bar; it stays where it was when the stage ends early."""
         task = self._bars.add_task(safe(name), total=total, unit=safe(unit))
         try:
-            yield _Bar(self._bars, task)
+            yield _Bar(self._bars, task, total)
         finally:
             self._bars.stop_task(task)
 
@@ -104,9 +108,9 @@ class BarProgress:
 
 
 class _Lines:
-    def __init__(self, say: Callable[[int, float], None], clock: Callable[[], float]) -> None:
+    def __init__(self, say: Callable[[int, int, float], None], clock: Callable[[], float], total: int) -> None:
         self._say, self._clock = say, clock
-        self.done = 0
+        self.done, self.total = 0, total
         self.started = self._said = clock()
 
     def advance(self, count: int) -> None:
@@ -114,7 +118,10 @@ class _Lines:
         now = self._clock()
         if now - self._said >= LINE_EVERY_S:
             self._said = now
-            self._say(self.done, now - self.started)
+            self._say(self.done, self.total, now - self.started)
+
+    def spare(self, count: int) -> None:
+        self.total -= count
 
 
 class LineProgress:
@@ -128,18 +135,18 @@ class LineProgress:
         """One line at the end, and one a minute before."""
         name, unit = safe(name), safe(unit)
 
-        def say(done: int, seconds: float) -> None:
+        def say(done: int, total: int, seconds: float) -> None:
             rate = f", {_rate(done / seconds)} {unit}/s" if seconds > 0 and done else ""
             left = f", {_duration((total - done) * seconds / done)} left" if 0 < done < total else ""
             self._print(f"{name}: {done:,} of {total:,} {unit} in {_duration(seconds)}{rate}{left}")
 
         if self._verbose:
             self._print(f"{name}: {total:,} {unit}")
-        lines = _Lines(say, self._clock)
+        lines = _Lines(say, self._clock, total)
         try:
             yield lines
         finally:
-            say(lines.done, self._clock() - lines.started)
+            say(lines.done, lines.total, self._clock() - lines.started)
 
     def note(self, text: str) -> None:
         """A line."""

@@ -1,6 +1,7 @@
 """A small network and one call that attacks it."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -15,6 +16,31 @@ from repaudit.progress import SilentProgress
 from repaudit.sources import load_model
 
 SHAPE = EvaluationShape(rows=8, calls=2)
+
+
+class Watching(SilentProgress):
+    """Remembers what was opened and how far it got."""
+
+    def __init__(self):
+        self.opened, self.advanced, self.spared, self.notes = None, 0, 0, []
+
+    def stage(self, name, total, unit):
+        self.opened = (name, total, unit)
+        return nullcontext(self)
+
+    def advance(self, count):
+        self.advanced += count
+
+    def spare(self, count):
+        self.spared += count
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@pytest.fixture
+def watching():
+    return Watching
 
 
 @pytest.fixture

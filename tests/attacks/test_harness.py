@@ -1,7 +1,5 @@
 """The harness alone judges, and what it judges does not depend on who else is in the pool."""
 
-from contextlib import nullcontext
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,6 @@ from repaudit.attacks.threat import Norm, Threat
 from repaudit.attacks.verdict import CODES, Outcome
 from repaudit.case import EvaluationShape
 from repaudit.errors import InvalidData, InvalidModel
-from repaudit.progress import SilentProgress
 
 FIELDS = ("outcome", "target", "restart", "iteration", "margin", "perturbation", "marginal")
 PGD = {"name": "pgd", "epsilon": "4/255", "steps": 5, "step_size": "1.5/255", "restarts": 2}
@@ -442,22 +439,8 @@ def test_an_attack_leaves_flags_gradients_and_global_randomness_as_they_were(
     assert torch.is_grad_enabled()
 
 
-class Watching(SilentProgress):
-    """Remembers what was opened and how far it got."""
-
-    def __init__(self):
-        self.opened, self.advanced = None, 0
-
-    def stage(self, name, total, unit):
-        self.opened = (name, total, unit)
-        return nullcontext(self)
-
-    def advance(self, count):
-        self.advanced += count
-
-
-def test_progress_counts_every_image_once(classifier, images, subjects):
-    progress, shape = Watching(), EvaluationShape(rows=8, calls=2)
+def test_progress_counts_every_image_once(classifier, images, subjects, watching):
+    progress, shape = watching(), EvaluationShape(rows=8, calls=2)
 
     evaluate(classifier, images, subjects, resolve(PGD), seed=0, shape=shape, progress=progress)
 

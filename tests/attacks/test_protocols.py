@@ -16,6 +16,7 @@ from repaudit.attacks.adversarials import Adversarials
 from repaudit.attacks.harness import evaluate
 from repaudit.attacks.intake import Subjects
 from repaudit.attacks.journal import journal_path, open_journal
+from repaudit.attacks.pool import Pool
 from repaudit.attacks.rounding import towards
 from repaudit.attacks.verdict import CODES, PER_IMAGE, Outcome, with_smaller
 from repaudit.case import EvaluationShape
@@ -64,8 +65,7 @@ def attack(classifier, images, subjects_of):
             raw if isinstance(raw, Setting) else resolve(raw),
             seed=1,
             shape=EvaluationShape(rows=rows, calls=calls),
-            progress=SilentProgress(),
-            **changed,
+            **{"progress": SilentProgress(), **changed},
         )
 
     return run
@@ -154,6 +154,78 @@ def test_rows_that_would_be_padding_take_jobs_of_images_under_way(classifier, at
 
 def test_gradients_are_counted_alike_whatever_ran_beside_the_deciding_job(attack):
     assert attack(calls=1).gradients == attack(calls=7).gradients
+
+
+def test_progress_of_a_protocol_counts_queries_and_takes_off_what_broken_images_spare(attack, watching):
+    progress = watching()
+
+    evaluation = attack(progress=progress)
+
+    assert (evaluation.outcome == BROKEN).any()
+    assert progress.opened == ("attack three", 43 * (2 + 3 * 7 + 11), "queries")
+    assert progress.advanced + progress.spared == progress.opened[1]
+    assert progress.spared > 0
+
+
+def test_progress_after_an_interruption_counts_only_what_is_left(attack, journal, tmp_path, watching):
+    whole = journal()
+    evaluation = attack(journal=whole)
+    whole.close()
+    path = tmp_path / "kept.jsonl"
+    open_image = evaluation.ids[int(np.flatnonzero(evaluation.outcome == ROBUST)[0])]
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if open_image not in line))
+    progress, torn = watching(), journal()
+
+    attack(journal=torn, progress=progress)
+
+    torn.close()
+    assert progress.opened == ("attack three (42 of 43 images known from before)", 2 + 3 * 7 + 11, "queries")
+    assert (progress.advanced, progress.spared) == (progress.opened[1], 0)
+
+
+def test_progress_of_what_a_journal_knows_whole_is_one_remark(attack, journal, watching):
+    for _ in range(2):
+        progress, kept = watching(), journal()
+        attack(journal=kept, progress=progress)
+        kept.close()
+
+    assert progress.opened is None
+    assert progress.notes == ["attack three: all 43 images known from before"]
+
+
+def test_only_calls_of_rows_that_want_a_gradient_pass_the_network_backward(classifier, attack):
+    passes = {True: 0, False: 0}
+
+    def counted(module, inputs, output):
+        passes[output.requires_grad] += 1
+
+    hook = classifier.network.register_forward_hook(counted)
+    work = classifier.work
+    forward, backward = work.forward_rows, work.backward_rows
+
+    evaluation = attack()
+
+    hook.remove()
+    assert work.backward_rows - backward == 8 * passes[True] > 0
+    assert work.forward_rows - forward == 8 * (passes[True] + passes[False])
+    # 43 images, of which the robust ones take 1 + 3 * 6 gradients and 1 + 3 + 11 queries without one
+    robust = int((evaluation.outcome == ROBUST).sum())
+    assert passes[False] >= robust * 15 / 8
+
+
+def test_a_call_is_short_only_where_none_is_whole(attack, monkeypatch):
+    planned, calls = [], Pool.calls
+
+    def watched(pool):
+        planned.append([len(call.index) for call in calls(pool)])
+        return calls(pool)
+
+    monkeypatch.setattr(Pool, "calls", watched)
+
+    attack()
+
+    assert {8} < {rows for lengths in planned for rows in lengths}
+    assert all(lengths in ([], [8], [8, 8]) or len(lengths) == 1 for lengths in planned)
 
 
 def test_a_journal_spares_everything_that_an_earlier_run_finished(classifier, attack, journal):
@@ -378,7 +450,7 @@ def test_adversarials_are_found_again_for_images_that_a_journal_had_broken(attac
     second.close()
 
     assert by_id(again) == by_id(before)
-    assert all(adversarials.has(row) for row in np.flatnonzero(again.outcome == BROKEN))
+    assert all(adversarials.has(again.ids[row]) for row in np.flatnonzero(again.outcome == BROKEN))
 
 
 def test_only_broken_images_are_asked_about_in_8_bits(attack):

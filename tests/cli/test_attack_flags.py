@@ -92,6 +92,24 @@ def test_adversarials_lie_in_the_folder_of_the_report(repaudit, tmp_path):
         assert float(stored.metadata()["epsilon"]) == 0.15
 
 
+def test_each_radius_of_a_list_has_all_its_adversarials_in_its_file(repaudit, tmp_path):
+    radii = "robustness.attacks=[{name: pgd_s, key: p, epsilon: [0.05, 0.15], step_size: 0.02}]"
+
+    done = repaudit(*SCAN, "--set", radii, "-o", "out", "--save-adversarials")
+
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "out" / "report.json").read_text())["figures"]
+    held = {}
+    for key in ("p_12p75_255", "p_38p25_255"):
+        with safe_open(tmp_path / "out" / "adversarials" / f"{key}.safetensors", framework="np") as stored:
+            ids, images = json.loads(stored.metadata()["ids"]), stored.get_tensor("float")
+        assert len(ids) == figures[f"robustness.{key}.verdicts"]["broken"] > 0
+        held[key] = dict(zip(ids, images, strict=True))
+    small, large = held.values()
+    assert small.keys() < large.keys()
+    assert all((large[name] == image).all() for name, image in small.items())
+
+
 def test_a_list_of_radii_gives_figures_that_never_rise(repaudit):
     radii = "robustness.attacks=[{name: pgd_s, key: p, epsilon: [0.02, 0.1, 0.2, 0.4], step_size: 0.02}]"
     done = repaudit(*SCAN, "--set", radii, "-o", "-")

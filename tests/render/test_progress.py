@@ -54,6 +54,31 @@ def test_a_long_stage_shows_once_a_minute_that_it_is_alive_and_how_long_it_will_
     assert lines[-1] == "clean pass: 1,000 of 1,000 images in 5:00, 3.3 images/s"
 
 
+@pytest.mark.parametrize("make", [io.StringIO, Terminal])
+def test_work_that_turns_out_not_to_be_needed_counts_neither_as_done_nor_as_left(make):
+    stream, clock = make(), Clock()
+
+    with (
+        progress_for(stream, quiet=False, verbose=False, clock=clock) as progress,
+        progress.stage("attack", 1000, "queries") as stage,
+    ):
+        stage.spare(800)
+        clock.now += 100
+        stage.advance(100)
+        stage.spare(50)
+        clock.now += 100
+        stage.advance(50)
+
+    if make is Terminal:
+        assert "150/150 queries" in stream.getvalue()
+    else:
+        assert stream.getvalue().splitlines() == [
+            "attack: 100 of 200 queries in 1:40, 1 queries/s, 1:40 left",
+            "attack: 150 of 150 queries in 3:20, 0.75 queries/s",
+            "attack: 150 of 150 queries in 3:20, 0.75 queries/s",
+        ]
+
+
 def test_hours_are_written_as_hours():
     assert "in 2:46:40" in worked(io.StringIO(), seconds=1000.0).splitlines()[-1]
 
