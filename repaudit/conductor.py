@@ -83,7 +83,7 @@ def carry_out(order: Order, progress: Progress) -> Scanned:
     declared = [spec for audit in bound for spec in audit.offer.declared]
     check_reference(order.data)  # before a model is loaded, or worse, downloaded
     device, dtype = choose_device(order.device), choose_dtype(order.dtype)
-    shape = choose_shape(order.batch_size, device)
+    choose_shape(order.batch_size, device)  # refuses a wrong size before a model is loaded
     classifier = open_model(
         ModelRequest(
             ref=order.model,
@@ -96,6 +96,7 @@ def carry_out(order: Order, progress: Progress) -> Scanned:
             progress=progress,
         )
     )
+    shape = choose_shape(order.batch_size, device, classifier.card.operations)
     images = _images(order, classifier, progress)
     folder = cache.writable(progress) if order.keep else None
 

@@ -12,6 +12,10 @@ from repaudit.case import EvaluationShape
 from repaudit.errors import UsageError
 
 ROWS_CPU = 32
+ROWS_SMALL = 96
+"""On the processor, of a network so small that a call costs more than its rows."""
+SMALL = 10_000_000
+"""Operations on one image below which a network is that small; a millisecond holds about ten times as many."""
 ROWS_ACCELERATOR = 128
 CALLS = 4
 LEAST_ROWS = 8
@@ -57,13 +61,19 @@ def choose_dtype(asked: str) -> torch.dtype:
     return known[asked]
 
 
-def choose_shape(batch_size: str, device: torch.device) -> EvaluationShape:
-    """The evaluation shape of `--batch-size`: whole calls of one fixed number of rows.
+def choose_shape(batch_size: str, device: torch.device, operations: int | None = None) -> EvaluationShape:
+    """The evaluation shape of `--batch-size`: whole calls of a number of rows that is fixed for a network.
+
+    Args:
+        batch_size: rows at a time, or `auto`.
+        device: where the network runs.
+        operations: of the network on one image, where they are known.
 
     Raises:
         UsageError: neither `auto` nor a positive number.
     """
-    rows = ROWS_CPU if device.type == "cpu" else ROWS_ACCELERATOR
+    small = operations is not None and operations < SMALL
+    rows = ROWS_ACCELERATOR if device.type != "cpu" else ROWS_SMALL if small else ROWS_CPU
     if batch_size == "auto":
         return EvaluationShape(rows=rows, calls=CALLS)
     if not batch_size.isdigit() or int(batch_size) < 1:

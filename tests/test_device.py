@@ -34,6 +34,13 @@ def test_a_batch_size_is_whole_calls_of_the_one_shape():
     assert choose_shape("auto", CPU).rows == choose_shape("4096", CPU).rows
 
 
+@pytest.mark.parametrize(("operations", "rows"), [(None, 32), (8_000_000_000, 32), (81_000_000, 32), (1_400_000, 96)])
+def test_a_network_so_small_that_a_call_costs_more_than_its_rows_gets_larger_calls(operations, rows):
+    assert choose_shape("auto", CPU, operations) == EvaluationShape(rows=rows, calls=4)
+    assert choose_shape("200", CPU, operations) == EvaluationShape(rows=rows, calls=200 // rows)
+    assert choose_shape("24", CPU, operations) == EvaluationShape(rows=24, calls=1)
+
+
 def test_a_small_batch_size_never_goes_below_eight_rows():
     assert choose_shape("1", CPU) == EvaluationShape(rows=8, calls=1)
 

@@ -37,7 +37,7 @@ def test_the_same_scan_twice_is_the_same_bytes_outside_run_and_sends_nothing_for
     second = carry_out(order(tmp_path), SilentProgress())
 
     assert outside_run(first.report) == outside_run(second.report)
-    assert first.report.run.clean_pass.forward_rows == 928  # 900 images in calls of 32, the last one padded
+    assert first.report.run.clean_pass.forward_rows == 960  # 900 images in calls of 96, the last one padded
     assert second.report.run.clean_pass.forward_rows == 0
     assert (first.report.run.clean_pass.cached, second.report.run.clean_pass.cached) == (False, True)
     clean = {name: cost for name, cost in second.report.run.audits.items() if name not in {"robustness", "masking"}}
@@ -50,7 +50,7 @@ def test_fresh_measures_again_and_finds_the_same(tmp_path):
     first = carry_out(order(tmp_path, audits=["accuracy"]), SilentProgress())
     again = carry_out(order(tmp_path, audits=["accuracy"], fresh=True), SilentProgress())
 
-    assert again.report.run.clean_pass.forward_rows == 928
+    assert again.report.run.clean_pass.forward_rows == 960
     assert outside_run(first.report) == outside_run(again.report)
 
 
@@ -148,8 +148,8 @@ def test_a_device_without_room_gets_half_the_rows_and_it_is_said(tmp_path):
     notes = Notes()
     report = scan(f"py:{tmp_path}/net.py:sixteen", DATA, audits=["accuracy"], limit=40, progress=notes)
 
-    assert report.run.environment.evaluation_shape.rows == 16
-    assert any("out of memory at 32 rows" in note for note in notes.notes)
+    assert report.run.environment.evaluation_shape.rows == 12
+    assert any("out of memory at 24 rows" in note for note in notes.notes)
 
 
 def test_a_device_without_any_room_is_an_unfinished_scan(tmp_path):

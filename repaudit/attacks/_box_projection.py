@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from repaudit.attacks.threat import Norm
+from repaudit.attacks.threat import Norm, largest
 
 LONGEST = 1e30
 """Stands for an endless λ: finite, so that its product with a steepness of 0 is 0."""
@@ -67,7 +67,7 @@ def displacements(slopes: Slopes, points: torch.Tensor, height: torch.Tensor) ->
 def lengths(moves: torch.Tensor, norm: Norm) -> torch.Tensor:
     """Norms along the last dimension of (…, n)."""
     if norm is Norm.LINF:
-        return moves.abs().amax(dim=-1)
+        return largest(moves)
     return row_sums(moves.square()).sqrt_()
 
 

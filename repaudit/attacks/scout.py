@@ -1,13 +1,12 @@
 """A copy of the network that gives the same answers sooner, for searching; every success is the network's own.
 
-Batch normalisation after a convolution is folded into it (one affine map after another is one), and weights lie
-channels last, which the processor's convolutions prefer. Measured on one thread of an AMD EPYC, milliseconds a row
-forward and back, network / copy: ResNet-20 at 32 px 2.4 / 2.0, at 224 px MobileNetV2 45 / 31, ResNet-18 92 / 81,
-ResNet-50 237 / 203. Without anything to fold there is little to win or something to lose (two CNNs for CIFAR-10 of
-16 and 32 channels 0.10–0.11 / 0.10–0.17, VGG-11 5.8 / 5.4, ConvNeXt 38 / 37), hence the rule: a copy in float32 is
-made only of a network with something to fold. The rule looks at the network and not at a clock, which would make
-verdicts depend on what else the machine does. On accelerators, where nothing of this was measured, weights keep
-their order in float32.
+Batch normalisation after a convolution is folded into it (one affine map after another is one), and where there was
+any, weights lie channels last, which the processor's convolutions prefer then. Measured on one thread of an AMD
+EPYC, milliseconds a row forward and back, network / copy: ResNet-20 at 32 px 2.4 / 2.0, at 224 px MobileNetV2 45 / 31,
+ResNet-18 92 / 81, ResNet-50 237 / 203. Some convolutions are given another way back (`_input_gradient.py`). A copy in
+float32 is made only of a network with something of both. The rule looks at the network and not at a clock, which
+would make verdicts depend on what else the machine does. On accelerators, where nothing of this was measured,
+weights keep their order in float32, and convolutions their own way back.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from repaudit.attacks._input_gradient import FoldedGradient, pays
 from repaudit.attacks.noise import uniforms
 from repaudit.foreign import contained
 from repaudit.numerics import same_kernels
@@ -43,7 +43,7 @@ class Scout:
 
     def __init__(self, classifier: Classifier, network: nn.Module, dtype: torch.dtype) -> None:
         self.network = network
-        """Takes normalised images, returns logits; shares nothing with the classifier's network."""
+        """Takes normalised images, returns logits; shares tensors with the classifier's network, and changes none."""
         self.half = dtype != torch.float32
         """It searches in half precision: every success of its own has to be confirmed."""
         self._work, self._device, self._dtype = classifier.work, classifier.device, dtype
@@ -74,7 +74,10 @@ class Scout:
 
     def order_channels_last(self) -> None:
         """Lays images and weights out so."""
-        self.network.to(memory_format=torch.channels_last)
+        for module in self.network.modules():
+            if isinstance(module, nn.Conv2d):  # a weight of its own: the others are the classifier's
+                ordered = module.weight.detach().contiguous(memory_format=torch.channels_last)
+                module.weight = nn.Parameter(ordered, requires_grad=False)
         self._order = torch.channels_last
 
 
@@ -115,6 +118,8 @@ class _Normalise(torch.autograd.Function):
         ctx: FunctionCtx, images: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, order: torch.memory_format
     ) -> torch.Tensor:
         ctx.save_for_backward(scale)
+        if order is torch.contiguous_format:
+            return images.mul(scale).add_(shift)
         return torch.addcmul(shift, images, scale, out=torch.empty_like(images, memory_format=order))
 
     @staticmethod
@@ -146,18 +151,30 @@ def _copied(classifier: Classifier, pixels: torch.Tensor, dtype: torch.dtype) ->
     if not any(isinstance(module, nn.Conv2d) for module in classifier.network.modules()):
         return None
     copy = Scout(classifier, _without_hooks(classifier.network), dtype)
-    if not _fold(copy, pixels) and not copy.half:
+    on_processor = classifier.device.type == "cpu"
+    folded = _fold(copy, pixels)
+    changed = _turn_back(copy.network, channels_last=folded > 0) if on_processor and not copy.half else 0
+    if not folded and not changed and not copy.half:
         return None
     if copy.half and classifier.card.head.kind == "linear":
         for name in classifier.card.head.modules:
             _keep_in_full(copy.network, name, classifier.device)
-    if copy.half or classifier.device.type == "cpu":
+    if copy.half or (folded and on_processor):
         copy.order_channels_last()
     return copy
 
 
+def _turn_back(network: nn.Module, *, channels_last: bool) -> int:
+    """Gives convolutions another way back where that pays, and returns how many."""
+    layers = {name: each for name, each in network.named_modules() if isinstance(each, nn.Conv2d) and name}
+    chosen = {name: each for name, each in layers.items() if pays(each, channels_last=channels_last)}
+    for name, layer in chosen.items():
+        _put(network, name, FoldedGradient(layer))
+    return len(chosen)
+
+
 def _without_hooks(network: nn.Module) -> nn.Module:
-    """A copy whose modules have no hooks: those of the classifier's head hold features of the last pass.
+    """A copy of the modules, not of their tensors, without hooks: those of the head hold features of the last pass.
 
     A network that needs hooks of its own answers otherwise without them, and fails the proof.
     """
@@ -174,7 +191,8 @@ def _without_hooks(network: nn.Module) -> nn.Module:
             module._backward_pre_hooks,
         )
     ]
-    return deepcopy(network, {id(held): type(held)() for held in hooks})
+    tensors = [*network.parameters(), *network.buffers()]
+    return deepcopy(network, {id(held): type(held)() for held in hooks} | {id(each): each for each in tensors})
 
 
 def _fold(copy: Scout, pixels: torch.Tensor) -> int:

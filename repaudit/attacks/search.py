@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from repaudit.attacks.threat import largest
 from repaudit.foreign import contained
 
 if TYPE_CHECKING:
@@ -129,10 +130,10 @@ class Search:
         objectives, slope = self._ascend(alive, query, logits)
         for each, objective in zip(alive, objectives, strict=True):
             gradient = slope[each.at] if isinstance(each.at, slice) else slope.index_select(0, each.at)
-            figures = torch.stack([gradient.flatten(1).abs().amax(dim=1).double(), objective.double()])
-            largest, reached = figures.cpu().numpy()  # one transfer
-            self._outcomes.saw_gradient(self._pool.place(call.index[each.positions]), largest, reached)
-            if not np.isfinite(largest).all():
+            figures = torch.stack([largest(gradient.flatten(1)).double(), objective.double()])
+            steepest, reached = figures.cpu().numpy()  # one transfer
+            self._outcomes.saw_gradient(self._pool.place(call.index[each.positions]), steepest, reached)
+            if not np.isfinite(steepest).all():
                 gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
             each.group.attack.update(each.rows, logits.detach()[each.at], objective, gradient)
 

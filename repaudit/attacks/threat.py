@@ -39,7 +39,7 @@ class Threat:
         """(r,) float64: the norm of each row of (r, …)."""
         flat = perturbation.flatten(1)
         if self.norm is Norm.LINF:
-            return flat.abs().amax(dim=1).double()
+            return largest(flat).double()
         length: torch.Tensor = torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64)
         return length
 
@@ -66,6 +66,11 @@ class Threat:
         inverse = torch.where(length > 0, 1 / length, torch.zeros_like(length))
         # in float64: the inverse of a length below 1e-38 is no float32
         return (gradient.double() * inverse.reshape(-1, *[1] * (gradient.ndim - 1))).to(gradient.dtype)
+
+
+def largest(values: torch.Tensor) -> torch.Tensor:
+    """(…), the largest absolute value along the last dimension of (…, n), made without a copy of all."""
+    return torch.maximum(values.amax(dim=-1), -values.amin(dim=-1))
 
 
 def parse_length(raw: object) -> float:

@@ -90,7 +90,13 @@ def assemble(draft: Draft, request: ModelRequest) -> Classifier:
         notes.append(f"{len(draft.class_ids)} class names for {classes} classes: names not used")
     known = draft.class_ids if draft.class_ids is not None and len(draft.class_ids) == classes else None
     card = replace(
-        card, classes_count=classes, class_ids=known, head=found.card, notes=tuple(notes), checked_size=probe.size
+        card,
+        classes_count=classes,
+        class_ids=known,
+        head=found.card,
+        notes=tuple(notes),
+        checked_size=probe.size,
+        operations=_operations(probe),
     )
     return Classifier(uncovered.network, card, found.head, request.device, frozenset(capabilities))
 
@@ -190,3 +196,15 @@ def _gives_gradients(probe: _Probe) -> bool:
     images = proof_batch(probe.classifier.card.preprocess.channels, probe.size, 0)[:2].to(probe.classifier.device)
     with torch.enable_grad():
         return bool(probe.classifier.logits(images.requires_grad_()).requires_grad)
+
+
+def _operations(probe: _Probe) -> int | None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    images = proof_batch(probe.classifier.card.preprocess.channels, probe.size, 0)[:2].to(probe.classifier.device)
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            probe.classifier.logits(images)
+    except Exception:  # a network that cannot be watched works all the same
+        return None
+    return int(counter.get_total_flops()) // len(images) or None

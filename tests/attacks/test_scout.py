@@ -130,8 +130,7 @@ def test_the_original_keeps_its_bytes_its_hooks_and_its_features(make_classifier
     assert all(not module._forward_hooks for module in network.modules())
     assert len(network[-1]._forward_pre_hooks) == hooks == 1
     assert network[0].weight.is_contiguous()
-    mine, theirs = set(network.parameters()), set(copy.network.parameters())
-    assert not {value.data_ptr() for value in mine} & {value.data_ptr() for value in theirs}
+    assert isinstance(network[1], nn.BatchNorm2d)
     with pytest.raises(IndexError):  # the fixture's list of features: one for each pass of the original, all taken
         classifier.split.collect()
 
@@ -184,8 +183,28 @@ def test_rows_of_the_copy_are_counted_like_the_networks(make_classifier, pixels)
         ),
     ],
 )
-def test_there_is_no_copy_where_nothing_can_be_folded(make_classifier, pixels, layers):
-    assert scout(make_classifier(built(*layers)), pixels) is None
+def test_normalisation_that_belongs_to_no_convolution_stays_where_it_is(make_classifier, pixels, layers):
+    network = built(*layers)
+
+    copy = scout(make_classifier(network), pixels)
+
+    kept = [] if copy is None else [module for module in copy.network.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert copy is None or len(kept) == sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+
+
+def test_a_copy_shares_the_weights_that_it_does_not_change(make_classifier, pixels):
+    network = built(lambda: nn.Conv2d(3, 8, 3), nn.ReLU)
+
+    copy = scout(make_classifier(network), pixels)
+
+    mine, theirs = ({value.data_ptr() for value in each.parameters()} for each in (network, copy.network))
+    assert mine == theirs
+
+
+def test_there_is_no_copy_where_there_is_nothing_to_win(make_classifier, pixels):
+    network = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(3, 8, 3, dilation=2, padding=2), nn.Flatten(), nn.Linear(192, 5))
+
+    assert scout(make_classifier(network), pixels) is None
 
 
 def test_what_is_activated_in_place_before_it_is_normalised_does_not_keep_the_rest_from_folding(

@@ -69,6 +69,15 @@ def masked():
     return network
 
 
+class Uncounted(nn.Module):
+    def forward(self, x):
+        return torch.stack([x.mean((1, 2, 3)), x.amax((1, 2, 3))], 1)
+
+
+def uncounted():
+    return Uncounted()
+
+
 def half():
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 28 * 28, 4)).half()
 """
@@ -140,3 +149,19 @@ def test_minus_infinity_in_a_buffer_is_a_mask_and_no_fault(opened):
 
 def test_a_half_precision_network_is_computed_in_float32(opened):
     assert opened("half").logits(torch.zeros(2, 3, 28, 28)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("factory", "operations"),
+    [
+        ("only_28_pixels", 2 * 3 * 28 * 28 * 4),
+        ("channels_last", 2 * 16 * 16 * 3 * 5 + 2 * 5 * 16 * 16 * 4),
+        ("uncounted", None),
+    ],
+)
+def test_what_one_image_costs_is_counted_where_it_can_be(factory, operations, opened):
+    layout = "mean: [0.5, 0.5, 0.5]\nstd: [0.5, 0.5, 0.5]\nsize: [{0}, {0}]\n"
+    side = 16 if factory == "channels_last" else 28
+    more = "layout: nhwc\n" if factory == "channels_last" else ""
+
+    assert opened(factory, layout.format(side) + more).card.operations == operations
