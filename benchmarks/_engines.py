@@ -13,7 +13,7 @@ from _problems import Pixels, Problem
 from repaudit.attacks import resolve
 from repaudit.attacks.harness import evaluate
 from repaudit.attacks.journal import open_journal
-from repaudit.attacks.scout import Scout, scout
+from repaudit.attacks.scout import Scout, scout, worth_a_copy
 from repaudit.attacks.verdict import CODES, Outcome
 from repaudit.progress import SilentProgress
 
@@ -57,7 +57,8 @@ def ours(raw):
     setting = resolve(raw)
 
     def attack(problem: Problem, counter: Counter):
-        verdicts = searched(problem, setting, prepared(problem, counter))
+        copy = prepared(problem, counter) if worth_a_copy(setting) else None
+        verdicts = searched(problem, setting, copy)
         return verdicts.outcome == CODES[Outcome.BROKEN], verdicts.marginal
 
     return attack

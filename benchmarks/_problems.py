@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,8 +18,6 @@ from repaudit.images import Batch, ImageSet
 from repaudit.sources import load_model
 
 NETWORKS = Path(__file__).parents[1] / "tests" / "networks.py"
-SHAPE = choose_shape("auto", torch.device("cpu"))
-"""As `scan` chooses it."""
 CHECKPOINTS = {
     "resnet20": ("resnet20-12fca82f.th", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "resnet2b": ("resnet2b.pth", (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)),
@@ -59,8 +57,8 @@ class Problem:
     classifier: Classifier
     images: Images
     subjects: Subjects
-    shape: EvaluationShape = SHAPE
-    """Of our calls; the libraries get as many rows at a time as the pool holds."""
+    shape: EvaluationShape
+    """Of our calls, as `scan` chooses it; the libraries get as many rows at a time as the pool holds."""
 
     @property
     def batch(self) -> int:
@@ -77,10 +75,10 @@ class Problem:
     def labels(self) -> torch.Tensor:
         return torch.from_numpy(self.images.labels)
 
-    def first(self, n: int, shape: EvaluationShape = SHAPE) -> Problem:
+    def first(self, n: int) -> Problem:
         images = Images(self.images.stored[:n], self.images.labels[:n])
         subjects = Subjects(ids=images.ids, labels=images.labels, logits=self.subjects.logits[:n])
-        return Problem(self.name, self.classifier, images, subjects, shape)
+        return replace(self, images=images, subjects=subjects)
 
 
 def load(assets: Path, name: str) -> Problem:
@@ -99,4 +97,6 @@ def load(assets: Path, name: str) -> Problem:
         logits = classifier.logits(stored.float() / 255).numpy()
     right = (logits.argmax(1) == labels).nonzero()[0]
     images = Images(stored[right], labels[right])
-    return Problem(name, classifier, images, Subjects(ids=images.ids, labels=images.labels, logits=logits[right]))
+    shape = choose_shape("auto", torch.device("cpu"), classifier.card.operations)
+    subjects = Subjects(ids=images.ids, labels=images.labels, logits=logits[right])
+    return Problem(name, classifier, images, subjects, shape)

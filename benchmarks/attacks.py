@@ -30,15 +30,10 @@ from _meter import Attacker, Run, clocked, measured
 from _problems import Problem, load
 
 from repaudit.attacks import resolve
-from repaudit.case import EvaluationShape
 
 LEVEL = 1 / 255
-FEW = EvaluationShape(rows=16, calls=2)
-"""For cases of so few images that a call of `scan`'s size would be half padding."""
-LARGE = EvaluationShape(rows=96, calls=2)
-"""For a network so small that a call costs more than its rows."""
 PARTS = {"apgd_ce": "apgd-ce", "apgd_t": "apgd-t", "fab_t": "fab-t", "square": "square"}
-IMAGES = {"fragile": 250, "weak": 96, "weaker": 24, "robust": 250, "pgd": 250, "scheduling": 250, "parts": 64}
+IMAGES = {"fragile": 250, "weak": 250, "weaker": 50, "robust": 250, "pgd": 250, "scheduling": 250, "parts": 64}
 QUICK = {"fragile": 48, "weak": 4, "weaker": 4, "robust": 24, "pgd": 64, "scheduling": 32, "parts": 8}
 
 
@@ -89,15 +84,15 @@ def fragile(networks: dict[str, Problem], n: int) -> None:
 
 
 def weak(networks: dict[str, Problem], n: int) -> None:
-    protocol(networks["resnet20"].first(n, FEW), 1, {"CPU": 1.5})
+    protocol(networks["resnet20"].first(n), 1, {"CPU": 1.5})
 
 
 def weaker(networks: dict[str, Problem], n: int) -> None:
-    protocol(networks["resnet20"].first(n, FEW), 0.5, {"CPU": 1.5})
+    protocol(networks["resnet20"].first(n), 0.5, {"CPU": 1.5})
 
 
 def robust(networks: dict[str, Problem], n: int) -> None:
-    protocol(networks["resnet2b"].first(n, LARGE), 4, {"CPU": 2})
+    protocol(networks["resnet2b"].first(n), 4, {"CPU": 2})
 
 
 def pgd(networks: dict[str, Problem], n: int) -> None:
@@ -111,7 +106,7 @@ def pgd(networks: dict[str, Problem], n: int) -> None:
 
 def scheduling(networks: dict[str, Problem], n: int) -> None:
     """Where ours spends its time on a network of 0.03 ms a row, the hardest case for a scheduler."""
-    problem = networks["resnet2b"].first(n, LARGE)
+    problem = networks["resnet2b"].first(n)
     copy, setting = prepared(problem), resolve({"name": "autoattack", "epsilon": 4 * LEVEL})
     with clocked(problem, copy) as clock:
         searched(problem, clock.setting(setting), copy)

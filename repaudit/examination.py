@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from repaudit.progress import Progress
 
 
+INTERRUPTED_BEFORE_ITS_END = "interrupted before it ended"
+
+
 class Status(StrEnum):
     """How an audit ended."""
 
@@ -150,20 +153,20 @@ def examine(
         dtype=conditions.dtype,
     )
     for audit in audits:
-        try:
-            examination.outcomes.append(_run(audit, material))
-        except (KeyboardInterrupt, Interrupted) as stop:
-            examination.stopped_by = stop
+        outcome, examination.stopped_by = _run(audit, material)
+        examination.outcomes.append(outcome)
+        if examination.stopped_by is not None:
             break
     return examination
 
 
-def _run(audit: BoundAudit, material: Material) -> AuditOutcome:
+def _run(audit: BoundAudit, material: Material) -> tuple[AuditOutcome, KeyboardInterrupt | Interrupted | None]:
+    """What one audit found, and the interruption that ended it early; what it had found until then is kept."""
     work = material.classifier.work
     forward, backward, started = work.forward_rows, work.backward_rows, time.monotonic()
     known, searched = work.jobs_known, work.jobs_searched
     findings: list[Finding] = []
-    status, reason = Status.OK, None
+    status, reason, stopped_by = Status.OK, None, None
     missing = audit.needs - material.classifier.capabilities
     if missing:
         status, reason = Status.SKIPPED, _lacks(material.classifier, sorted(missing))
@@ -171,13 +174,15 @@ def _run(audit: BoundAudit, material: Material) -> AuditOutcome:
     else:
         try:
             findings.extend(audit.run(material))
-        except (Interrupted, torch.OutOfMemoryError):
+        except torch.OutOfMemoryError:
             raise
+        except (KeyboardInterrupt, Interrupted) as stop:
+            status, reason, stopped_by = Status.ERROR, INTERRUPTED_BEFORE_ITS_END, stop
         except Exception as crash:  # one audit's failure must not lose the others
             text = crash.problem if isinstance(crash, RepauditError) else f"{type(crash).__name__}: {crash}"
             status, reason = Status.ERROR, text
             material.progress.failure(audit.id, crash)
-    return AuditOutcome(
+    outcome = AuditOutcome(
         audit=audit,
         status=status,
         reason=reason,
@@ -188,6 +193,7 @@ def _run(audit: BoundAudit, material: Material) -> AuditOutcome:
         cached=work.jobs_known > known and work.jobs_searched == searched,
         resumed=work.jobs_known > known and work.jobs_searched > searched,
     )
+    return outcome, stopped_by
 
 
 def _lacks(classifier: Classifier, missing: list[str]) -> str:

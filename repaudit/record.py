@@ -13,7 +13,7 @@ import torch
 
 from repaudit import __version__
 from repaudit.errors import Interrupted
-from repaudit.examination import AuditOutcome, Examination, Status
+from repaudit.examination import INTERRUPTED_BEFORE_ITS_END, AuditOutcome, Examination, Status
 from repaudit.gates import judge
 from repaudit.numerics import settings_in_force
 from repaudit.report import (
@@ -113,7 +113,7 @@ def _never_ended(examination: Examination) -> list[AuditOutcome]:
         AuditOutcome(
             audit=audit,
             status=Status.ERROR,
-            reason="interrupted before it ended",
+            reason=INTERRUPTED_BEFORE_ITS_END,
             findings=(),
             duration_s=0.0,
             forward_rows=0,
@@ -125,9 +125,11 @@ def _never_ended(examination: Examination) -> list[AuditOutcome]:
 
 
 def _entry(outcome: AuditOutcome, images_count: int) -> AuditEntry:
-    skipped = dict(gather(outcome.findings).skipped)
+    gathered = gather(outcome.findings)
+    skipped = dict(gathered.skipped)
     if outcome.status is Status.ERROR:
-        skipped |= dict.fromkeys(outcome.audit.keys, f"the audit could not finish: {outcome.reason}")
+        missing = [key for key in outcome.audit.keys if key not in gathered.metrics]
+        skipped |= dict.fromkeys(missing, f"the audit could not finish: {outcome.reason}")
     return AuditEntry(
         id=outcome.audit.id,
         version=outcome.audit.version,

@@ -189,3 +189,28 @@ def test_an_embedded_model_of_another_name_is_refused_with_the_one_that_exists()
     with pytest.raises(InvalidModel) as refused:
         scan("embedded:digit", DATA)
     assert "embedded:digits-cnn" in refused.value.remedy
+
+
+class Stopping(SilentProgress):
+    """Somebody presses Ctrl-C as the second attack begins."""
+
+    def stage(self, name, total, unit):
+        if name == "attack pgd_w":
+            raise KeyboardInterrupt
+        return super().stage(name, total, unit)
+
+
+def test_attacks_that_were_finished_before_an_interruption_are_in_the_report(tmp_path):
+    scanned = carry_out(order(tmp_path, audits=["accuracy", "robustness"]), Stopping())
+
+    report = scanned.report
+    assert isinstance(scanned.failure, KeyboardInterrupt)
+    assert report.run.exit_code == 130
+    assert report.metrics["robustness.fgsm.asr"].n == report.figures["robustness.fgsm.verdicts"]["n"] - int(
+        report.figures["robustness.fgsm.verdicts"]["initially_wrong"]
+    )
+    assert not any(key.startswith("robustness.pgd_w") for key in report.metrics)
+    (entry,) = (audit for audit in report.audits if audit.id == "robustness")
+    assert entry.reason == "interrupted before it ended"
+    assert "robustness.pgd_w.asr" in entry.skipped
+    assert "robustness.fgsm.asr" not in entry.skipped

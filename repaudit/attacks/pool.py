@@ -68,6 +68,7 @@ class Pool:
         self._clean: torch.Tensor | None = None
         order = np.flatnonzero(pending.any(axis=1))
         self._order, self._entered = order, 0
+        self._round, self._calls_left = 0, np.inf
         self.intake = Intake(images, tuple(subjects.ids[row] for row in order), shape.rows, device)
         self.left = len(subjects.ids) - len(order)
         """Images that came and went."""
@@ -105,18 +106,21 @@ class Pool:
         """The next calls: whole ones, or a short one where there are not enough rows for any.
 
         Rows that want a gradient and rows that do not never share a call, so that the latter cost no backward pass.
-        Rows that no whole call takes wait. Those whose images have the most left to do go first, since what
-        is left to the end is asked in short calls.
+        Rows that no whole call takes wait, unless they have more queries ahead of them, one after another, than
+        all rows together have whole calls: they would be asked alone in the end. Those whose images have the most
+        left to do go first for the same reason.
         """
-        lanes = self._lanes()
-        size = self._call_rows
-        whole = [
+        lanes, size = self._lanes(), self._call_rows
+        calls = [
             Call(self._by_member(lane[start : start + size]), wants)
             for lane, wants in lanes
             for start in range(0, len(lane) - size + 1, size)
         ]
-        longest, wants = max(lanes, key=lambda lane: len(lane[0]))
-        return whole if whole or not len(longest) else [Call(self._by_member(longest), wants)]
+        if calls:
+            late = [(lane, wants) for lane, wants in lanes if 0 < len(lane) < size and self._is_late(lane[0])]
+        else:
+            late = [max(lanes, key=lambda lane: len(lane[0]))]
+        return calls + [Call(self._by_member(lane), wants) for lane, wants in late if len(lane)]
 
     def share_out(self, missing: int) -> np.ndarray:
         """Gives up to so many empty rows to jobs of the images that fewest rows work for, and returns those rows."""
@@ -228,6 +232,15 @@ class Pool:
         order = np.argsort(-turns, kind="stable")
         ordered, wants = active[order], wants[order]
         return (ordered[wants], True), (ordered[~wants], False)
+
+    def _is_late(self, row: int) -> bool:
+        """This row's image has more ahead of it than there are whole calls left."""
+        if self._entered < len(self._order):
+            return False
+        if self._round % TURN == 0:
+            self._calls_left = self.outstanding() / self._call_rows
+        self._round += 1
+        return bool(self._plan.ahead[self._job[row]] - self._iteration[row] >= self._calls_left)
 
     def _by_member(self, index: np.ndarray) -> np.ndarray:
         sorted_rows: np.ndarray = index[np.lexsort((index, self.member(index)))]

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from repaudit.attacks._folding import fold, put
 from repaudit.attacks._input_gradient import FoldedGradient, pays
 from repaudit.attacks.noise import uniforms
 from repaudit.foreign import contained
@@ -28,14 +29,23 @@ from repaudit.preprocessing import Layout
 if TYPE_CHECKING:
     from torch.autograd.function import FunctionCtx
 
+    from repaudit.attacks import Setting
     from repaudit.classifier import Classifier
 
 LOGITS = {torch.float32: 2e-5, torch.bfloat16: 0.1}
 """Share of the spread of an image's logits by which the copy's may differ."""
 COSINE = {torch.float32: 0.9999, torch.bfloat16: 0.7}
 """Least cosine between an image's gradient by the network and by the copy."""
+WORTH_A_COPY = 64
+"""Queries of an image. PGD-10 on ResNet-20, which breaks all: 3.5 × as fast as foolbox with a copy, 4.2 × without."""
 MOVE = 8 / 255
 """How far from its image every second one is on which the copy is tried."""
+
+
+def worth_a_copy(setting: Setting) -> bool:
+    """An image can take so many queries that proving a copy and confirming what it breaks costs less than it spares."""
+    queries = sum((member.attack.steps + 1) * member.attack.restarts for member in setting.members())
+    return queries >= WORTH_A_COPY
 
 
 class Scout:
@@ -152,7 +162,7 @@ def _copied(classifier: Classifier, pixels: torch.Tensor, dtype: torch.dtype) ->
         return None
     copy = Scout(classifier, _without_hooks(classifier.network), dtype)
     on_processor = classifier.device.type == "cpu"
-    folded = _fold(copy, pixels)
+    folded = fold(copy.network, lambda: copy.logits(pixels))
     changed = _turn_back(copy.network, channels_last=folded > 0) if on_processor and not copy.half else 0
     if not folded and not changed and not copy.half:
         return None
@@ -169,7 +179,7 @@ def _turn_back(network: nn.Module, *, channels_last: bool) -> int:
     layers = {name: each for name, each in network.named_modules() if isinstance(each, nn.Conv2d) and name}
     chosen = {name: each for name, each in layers.items() if pays(each, channels_last=channels_last)}
     for name, layer in chosen.items():
-        _put(network, name, FoldedGradient(layer))
+        put(network, name, FoldedGradient(layer))
     return len(chosen)
 
 
@@ -195,90 +205,10 @@ def _without_hooks(network: nn.Module) -> nn.Module:
     return deepcopy(network, {id(held): type(held)() for held in hooks} | {id(each): each for each in tensors})
 
 
-def _fold(copy: Scout, pixels: torch.Tensor) -> int:
-    """Folds each batch normalisation that is given a convolution's own output, and returns how many.
-
-    Who else reads that output is not asked: then the logits differ, and the proof fails.
-    """
-    network = copy.network
-    names = {module: name for name, module in network.named_modules()}
-    pairs = _pairs(copy, pixels)
-    for convolution, normalisation in pairs:
-        _absorb(convolution, normalisation)
-        _put(network, names[normalisation], _after(normalisation))
-    return len(pairs)
-
-
-def _pairs(copy: Scout, pixels: torch.Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Convolutions and what normalises their output, each run exactly once; found by running the network."""
-    made: list[tuple[torch.Tensor, int, nn.Conv2d]] = []
-    met: list[tuple[nn.BatchNorm2d, nn.Conv2d | None]] = []
-
-    def leaving(module: nn.Module, _: object, output: torch.Tensor) -> None:
-        if isinstance(module, nn.Conv2d):
-            made.append((output, output._version, module))
-
-    def entering(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        if isinstance(module, nn.BatchNorm2d):
-            same = (by for output, version, by in made if output is inputs[0] and output._version == version)
-            met.append((module, next(same, None)))
-
-    watched = [module for module in copy.network.modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d)]
-    hooks = [module.register_forward_hook(leaving) for module in watched]
-    hooks += [module.register_forward_pre_hook(entering) for module in watched]
-    with torch.no_grad():
-        copy.logits(pixels)
-    for hook in hooks:
-        hook.remove()
-    convolutions, normalisations = [by for *_, by in made], [module for module, _ in met]
-    return [
-        (by, module)
-        for module, by in met
-        if by is not None
-        and convolutions.count(by) == normalisations.count(module) == 1
-        and module.running_mean is not None
-        and (type(module) is nn.BatchNorm2d or _activates(module))
-    ]
-
-
-def _activates(normalisation: nn.BatchNorm2d) -> bool:
-    """It is one of timm's, which drop and activate as well."""
-    return all(isinstance(getattr(normalisation, name, None), nn.Module) for name in ("drop", "act"))
-
-
-def _after(normalisation: nn.BatchNorm2d) -> nn.Module:
-    """What is left of a normalisation once it is folded."""
-    if not _activates(normalisation):
-        return nn.Identity()
-    return nn.Sequential(normalisation.get_submodule("drop"), normalisation.get_submodule("act")).eval()
-
-
-def _absorb(convolution: nn.Conv2d, normalisation: nn.BatchNorm2d) -> None:
-    """γ (w∗x + b − μ)/√(σ² + ε) + β as one convolution, computed in float64 (Jacob et al. 2018, section 3.2)."""
-    mean, variance = normalisation.running_mean, normalisation.running_var
-    if mean is None or variance is None:
-        raise ValueError("a normalisation by the batch's own statistics cannot be folded")
-    factor = (variance.double() + normalisation.eps).rsqrt()
-    if normalisation.weight is not None:
-        factor = factor * normalisation.weight.double()
-    bias = -mean.double() if convolution.bias is None else convolution.bias.double() - mean.double()
-    bias = bias * factor
-    if normalisation.bias is not None:
-        bias = bias + normalisation.bias.double()
-    weight = convolution.weight.double() * factor.reshape(-1, 1, 1, 1)
-    convolution.weight = nn.Parameter(weight.float(), requires_grad=False)
-    convolution.bias = nn.Parameter(bias.float(), requires_grad=False)
-
-
 def _keep_in_full(network: nn.Module, name: str, device: torch.device) -> None:
     layer = dict(network.named_modules()).get(name)
     if name and isinstance(layer, nn.Linear):
-        _put(network, name, _InFull(layer, device))
-
-
-def _put(network: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, attribute = name.rpartition(".")
-    setattr(network.get_submodule(parent), attribute, module)
+        put(network, name, _InFull(layer, device))
 
 
 def _answers_alike(classifier: Classifier, copy: Scout, pixels: torch.Tensor, dtype: torch.dtype) -> bool:

@@ -53,8 +53,9 @@ class Search:
         """Fills the pool and asks the queries of its next calls; how many were asked, 0 when nobody is left."""
         self._begin(self._pool.fill())
         calls, asked = self._pool.calls(), 0
-        if calls and len(calls[0].index) < self._rows:
-            added = self._pool.share_out(self._rows - len(calls[0].index))
+        missing = sum(self._rows - len(call.index) for call in calls)
+        if missing:
+            added = self._pool.share_out(missing)
             if len(added):
                 self._begin(added)
                 calls = self._pool.calls()

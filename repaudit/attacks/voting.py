@@ -69,8 +69,8 @@ class VotedSearch(Search):
         best.share[begun], best.margin[begun] = -1.0, np.inf
         closer = (share == best.share[index]) & (answers.margin < best.margin[index])
         better = (answers.inside & ((share > best.share[index]) | closer)) | ~answers.finite
-        at = index[better]
-        best.share[at], best.margin[at], best.iteration[at] = share[better], answers.margin[better], iteration[better]
+        at, ranked = index[better], np.where(answers.finite, share, np.inf)  # an error is never outvoted
+        best.share[at], best.margin[at], best.iteration[at] = ranked[better], answers.margin[better], iteration[better]
         place = torch.from_numpy(np.flatnonzero(better)).to(query.device)
         best.queries[torch.from_numpy(at).to(query.device)] = query[place]
 

@@ -12,6 +12,7 @@ import torch
 from repaudit.attacks.harness import evaluate
 from repaudit.attacks.intake import Subjects
 from repaudit.attacks.journal import journal_of
+from repaudit.attacks.scout import worth_a_copy
 from repaudit.attacks.verdict import CODES, Outcome, with_smaller
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def verdicts(
             adversarials=adversarials,
             eight_bit=targets.eight_bit,
             classes=targets.classes,
-            scout=targets.scout,
+            scout=_copy(setting, targets),
         )
     if smaller is not None:
         found = with_smaller(found, smaller)
@@ -110,6 +111,12 @@ def verdicts(
         count = adversarials.save(path, found, lambda ids: _pixels(case, ids))
         case.progress.note(f"{count} adversarial images of {setting.key}: {path}")
     return found
+
+
+def _copy(setting: Setting, targets: Targets) -> Scout | None:
+    """The faster copy, where this attack asks enough to be worth it; one in half precision always."""
+    copy = targets.scout
+    return copy if copy is not None and (copy.half or worth_a_copy(setting)) else None
 
 
 def _unbroken(targets: Targets, smaller: Evaluation) -> Subjects:
@@ -131,7 +138,7 @@ def _journal(case: Case[P], setting: Setting, targets: Targets) -> AbstractConte
         classes=targets.classes,
         more_weights=targets.more_weights,
         eight_bit=targets.eight_bit,
-        copy=None if targets.scout is None else str(case.dtype),
+        copy=None if _copy(setting, targets) is None else str(case.dtype),
     )
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from repaudit.attacks.adversarials import Adversarials
 from repaudit.attacks.intake import Subjects
-from repaudit.attacks.scout import scout
+from repaudit.attacks.scout import scout, worth_a_copy
 from repaudit.audits._robustness_attack import Targets, verdicts
 from repaudit.audits._robustness_virtual import Part, part_keys, union, virtual_classes
 
@@ -57,7 +58,7 @@ def attacked(
         return
     targets = Targets(
         classifier=case.classifier,
-        scout=_scout(case),
+        scout=_scout(case) if any(_scouted(case, setting) for setting in settings) else None,
         subjects=Subjects(
             ids=tuple(evidence.ids[row] for row in field.correct),
             labels=evidence.labels[field.correct],
@@ -112,6 +113,10 @@ def _series(settings: tuple[Setting, ...]) -> list[list[Setting]]:
     for setting in settings:
         together.setdefault(setting.key if setting.series is None else f"{setting.series} …", []).append(setting)
     return list(together.values())
+
+
+def _scouted(case: Case[RobustnessParameters], setting: Setting) -> bool:
+    return case.dtype != torch.float32 or worth_a_copy(setting)
 
 
 def _scout(case: Case[RobustnessParameters]) -> Scout | None:

@@ -126,6 +126,20 @@ def describe(setting: Setting) -> str:
     return ", ".join([setting.name, f"{threat.norm} {radius}", *options])
 
 
+def unfit_step(setting: Setting) -> str:
+    """Why the steps of an attack do not fit its radius, with what would; nothing where they do."""
+    options = setting.options.model_dump()
+    steps, size, epsilon = options.get("steps"), options.get("step_size"), setting.threat.epsilon
+    if not isinstance(steps, int) or not isinstance(size, float):
+        return ""
+    fitting = f"write step_size: {2.5 * epsilon / steps:.3g}, which is 2.5 × the radius / steps"
+    if steps * size < epsilon * (1 - 1e-9):
+        return f"cannot reach its radius {epsilon:.3g} by {steps} steps of {size:.3g} ({fitting})"
+    if size > 2 * epsilon:
+        return f"makes steps of {size:.3g}, longer than its ball of radius {epsilon:.3g} is wide ({fitting})"
+    return ""
+
+
 def _readable(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
@@ -212,6 +226,9 @@ def _notices(evaluation: Evaluation, counted: Tally) -> Iterator[Notice]:
         )
     if evaluation.notes:
         yield Notice(code="attack-adapted", message=f"`{setting.key}`: {'; '.join(dict.fromkeys(evaluation.notes))}")
+    unfit = unfit_step(setting)
+    if unfit:
+        yield Notice(code="step-unfit", message=f"`{setting.key}` {unfit}")
     fraction = rounded_fraction(setting.threat.epsilon)
     if setting.threat.norm is Norm.LINF and fraction is not None:
         yield Notice(

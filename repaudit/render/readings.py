@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from repaudit.profiles import Severity, names
+from repaudit.render.attacks import radius
 from repaudit.render.headlines import headline
 from repaudit.render.masking import failed_checks
 from repaudit.render.plain import number, safe
@@ -171,7 +172,9 @@ def _robustness(report: Report) -> str:
         return ""
     key = max(single, key=lambda name: single[name].value)
     rate = single[key]
-    sentence = f"The most successful attack, {key.split('.')[1]}, breaks {100 * rate.value:.1f} % of the right answers"
+    name = key.split(".")[1]
+    threat = f" ({radius(report, name)})" if radius(report, name) else ""
+    sentence = f"The most successful attack, {name}{threat}, breaks {100 * rate.value:.1f} % of the right answers"
     if rate.value > 0.95:
         sentence += " (saturated: a smaller radius would tell models apart)"
     if failed_checks(report):

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from repaudit.finding import NOT_NEEDED
 from repaudit.profiles import Severity
+from repaudit.render.attacks import attacks_line
 from repaudit.render.headlines import family, shown_keys
 from repaudit.render.masking import battery_line, failed_checks
 from repaudit.render.plain import number, safe, value_and_interval
@@ -149,6 +150,8 @@ def _rows(report: Report, keys: list[str]) -> Iterator[list[Text] | Text]:
             yield [*(Text(cell) for cell in left), *_gate_cells(verdict)]
             left = [""] * len(left)
         if attacked and key == attacked[-1]:
+            if radii := attacks_line(report):
+                yield Text(radii)
             yield Text(battery_line(report), style="bold red" if failed_checks(report) else "")
 
 

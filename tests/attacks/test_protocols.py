@@ -405,6 +405,36 @@ def test_a_network_that_errs_now_and_then_is_not_broken_by_asking_often(make_cla
     assert (by_vote.outcome == ROBUST).all()
 
 
+class Cracked(nn.Module):
+    """Right below .52, wrong above, and NaN between .48 and .5."""
+
+    def forward(self, x):
+        x = x.mean((1, 2, 3))
+        crack = torch.where((x > 0.48) & (x < 0.5), torch.nan, 0.0)
+        return torch.stack([0.52 - x + crack, x - 0.52], dim=1)
+
+
+def test_a_vote_forgets_no_query_that_had_no_finite_answer(make_classifier, make_images):
+    network = nn.Sequential(Cracked(), nn.Linear(2, 2))
+    network[1].weight.data, network[1].bias.data = torch.eye(2), torch.zeros(2)
+    classifier = make_classifier(network, channels=3)
+    images = make_images(torch.full((6, 3, 1, 1), 0.5), np.zeros(6))
+    subjects = Subjects(ids=images.ids, labels=images.labels, logits=np.zeros((6, 2)))
+    setting = replace(resolve({"name": "random_noise", "epsilon": 0.1, "queries": 60}), votes=3)
+
+    evaluation = evaluate(
+        classifier,
+        images,
+        subjects,
+        setting,
+        seed=0,
+        shape=EvaluationShape(rows=8, calls=1),
+        progress=SilentProgress(),
+    )
+
+    assert (evaluation.outcome == CODES[Outcome.ERROR]).all()
+
+
 def test_votes_and_single_passes_agree_on_a_network_that_always_answers_alike(attack):
     setting = resolve({"name": "pgd", "epsilon": "4/255", "steps": 5, "step_size": "1.5/255"})
 

@@ -9,9 +9,10 @@ import torch
 from scipy import stats
 from torch import nn
 
+from repaudit.attacks import resolve
 from repaudit.attacks.verdict import CODES, Outcome
 from repaudit.audits import bind
-from repaudit.audits._robustness_verdicts import tally, union
+from repaudit.audits._robustness_verdicts import tally, unfit_step, union
 from repaudit.audits.robustness import RobustnessParameters, audit
 from repaudit.classifier import Capability
 from repaudit.errors import InvalidProfile
@@ -112,6 +113,28 @@ def test_broken_wins_over_error_and_error_over_robust_in_a_union():
 @pytest.mark.parametrize(("broken", "saturated"), [(0, True), (4, True), (5, False), (95, False), (96, True)])
 def test_success_above_95_or_below_5_percent_is_saturated(broken, saturated):
     assert tally(np.repeat([BROKEN, ROBUST], [broken, 100 - broken]), 120).saturated == saturated
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"name": "pgd_s", "norm": "l2", "epsilon": 8}, "cannot reach its radius 8 by 7 steps of 0.00784"),
+        ({"name": "pgd", "epsilon": 0.01, "steps": 3, "step_size": 0.5}, "longer than its ball of radius 0.01"),
+        ({"name": "pgd", "epsilon": 0.3, "steps": 3, "step_size": 0.1}, None),
+        ("pgd_w", None),
+        ("pgd_s", None),
+        ("pgd_20", None),
+        ("autoattack_s", None),
+    ],
+)
+def test_steps_that_do_not_fit_their_radius_are_named_with_what_would(setting, told):
+    unfit = unfit_step(resolve(setting))
+
+    assert (unfit == "") == (told is None)
+    assert told is None or told in unfit
+    if told is not None:
+        size = float(unfit.split("write step_size: ")[1].split(",")[0])
+        assert unfit_step(resolve({**setting, "step_size": size})) == ""
 
 
 def test_a_saturated_attack_is_announced_and_has_no_trend(classifier, images, findings):

@@ -373,3 +373,22 @@ def test_what_nobody_misses_is_shown_only_to_those_who_want_everything(make_repo
     assert "would say nothing" not in printed(report)
     assert "gone" in printed(report)
     assert "would say nothing" in printed(report, verbose=True)
+
+
+def test_every_attack_is_shown_with_its_radius_and_the_strongest_is_named_with_its_own(make_report):
+    def attack(key, norm, epsilon, asr):
+        return (
+            Figure(key=f"robustness.{key}.verdicts", data={"norm": norm, "epsilon": epsilon, "n": 1000}),
+            measured(f"robustness.{key}.asr", asr, asr - 0.01, asr + 0.01),
+        )
+
+    text = printed(
+        make_report(
+            *attack("fgsm", "linf", 8 / 255, 0.3),
+            *attack("pgd_s", "linf", 8 / 255, 0.4),
+            *attack("far", "l2", 0.5, 0.2),
+        )
+    )
+
+    assert "radius: fgsm, pgd_s linf 8/255; far l2 0.5" in text
+    assert "The most successful attack, pgd_s (linf 8/255), breaks 40.0 %" in " ".join(text.split())

@@ -1,0 +1,31 @@
+"""Which attacks a report speaks of: a share says nothing without its radius."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from repaudit.render.plain import safe
+
+if TYPE_CHECKING:
+    from repaudit.report import Report
+
+
+def radius(report: Report, key: str) -> str:
+    """`linf 8/255` or `l2 0.5`: the threat of the attack `key`; nothing where the report does not say."""
+    figure = report.figures.get(f"robustness.{key}.verdicts", {})
+    norm, epsilon = figure.get("norm"), figure.get("epsilon")
+    if not isinstance(norm, str) or not isinstance(epsilon, int | float):
+        return ""
+    return f"{safe(norm)} {epsilon * 255:.4g}/255" if norm == "linf" else f"{safe(norm)} {epsilon:.4g}"
+
+
+def attacks_line(report: Report) -> str:
+    """Every attack with its radius, in one line of any length; attacks of one radius stand together."""
+    together: dict[str, list[str]] = {}
+    for key in report.figures:
+        parts = key.split(".")
+        if len(parts) == 3 and parts[0] == "robustness" and parts[2] == "verdicts" and radius(report, parts[1]):
+            together.setdefault(radius(report, parts[1]), []).append(safe(parts[1]))
+    return (
+        "radius: " + "; ".join(f"{', '.join(keys)} {threat}" for threat, keys in together.items()) if together else ""
+    )
