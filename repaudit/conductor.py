@@ -96,6 +96,9 @@ def carry_out(order: Order, progress: Progress) -> Scanned:
             progress=progress,
         )
     )
+    permissions = Permissions(offline=order.offline, trust_pickle=order.trust_pickle)
+    for audit in bound:
+        audit.check(classifier, permissions)
     shape = choose_shape(order.batch_size, device, classifier.card.operations)
     images = _images(order, classifier, progress)
     folder = cache.writable(progress) if order.keep else None
@@ -108,7 +111,7 @@ def carry_out(order: Order, progress: Progress) -> Scanned:
             fresh=order.fresh,
             cache=folder,
             adversarials=order.adversarials,
-            permissions=Permissions(offline=order.offline, trust_pickle=order.trust_pickle),
+            permissions=permissions,
         )
         return examine(classifier, images, bound, conditions, progress)
 

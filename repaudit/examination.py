@@ -107,13 +107,10 @@ def examine(
     """The clean pass, then every audit in turn.
 
     Raises:
-        UsageError: an audit's parameters do not fit the model.
         InvalidData: the labels are most probably in another order than the model's.
         InvalidModel: the model answers with NaN or infinity.
         torch.OutOfMemoryError: the device is too small for this evaluation shape.
     """
-    for audit in audits:
-        audit.check(classifier, conditions.permissions)
     started, rows_before = time.monotonic(), classifier.work.forward_rows
     collected = collect(
         classifier,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +55,7 @@ def _pairs(network: nn.Module, run: Callable[[], object]) -> list[tuple[nn.Conv2
         (by, module)
         for module, by in met
         if by is not None
+        and not is_parametrized(by)
         and convolutions.count(by) == normalisations.count(module) == 1
         and module.running_mean is not None
         and (type(module) is nn.BatchNorm2d or _activates(module))

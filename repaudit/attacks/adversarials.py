@@ -14,7 +14,7 @@ from repaudit.attacks.rounding import LEVELS, towards
 from repaudit.attacks.verdict import CODES, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from repaudit.attacks.verdict import Evaluation
 
@@ -33,9 +33,10 @@ class Adversarials:
         self._radius = 0
         self._count = 0
 
-    def next_radius(self) -> None:
-        """What is taken from now on broke images at a larger radius."""
+    def next_radius(self, broken: Collection[str]) -> None:
+        """What is taken from now on broke images at a larger radius; of the smaller one only these stay broken."""
         self._radius += 1
+        self._rows = {name: row for name, row in self._rows.items() if name in broken}
 
     def take(self, ids: Sequence[str], job: np.ndarray, queries: np.ndarray) -> None:
         """Keeps the queries (r, c, h, w) float32 that broke r images; of several on an image the first.

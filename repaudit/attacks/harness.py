@@ -98,10 +98,11 @@ def evaluate(
     work = _Work(classifier, images, subjects, setting, seed, shape, progress, wanted, classes, eight_bit)
     ledger = Ledger(len(subjects.ids), Plan(setting.members(), subjects))
     _keep_freed_memory()
+    known = work.known(ledger)
     with unchanged(classifier.network), same_kernels(), torch.no_grad():
         if scout is not None and scout.half:
             work.first_in_half(ledger, scout)
-        last = work.all_of_it(ledger, None if scout is None or scout.half else scout)
+        last = work.all_of_it(ledger, None if scout is None or scout.half else scout, known)
     classes_searched = subjects.logits.shape[1]
     return ledger.evaluation(
         setting,
@@ -127,6 +128,10 @@ class _Work:
     classes: int | None
     eight_bit: bool
 
+    def known(self, ledger: Ledger) -> int:
+        """Images about which nothing has to be asked any more, because earlier runs did."""
+        return int((~_pending(ledger, self.subjects, self.wanted).any(axis=1)).sum())
+
     def first_in_half(self, ledger: Ledger, scout: Scout) -> None:
         """Searches by the first member in half precision; what that cannot break is as it was."""
         members = self.setting.members()[:1]
@@ -134,16 +139,17 @@ class _Work:
         pending = _pending(ledger, self.subjects, self.wanted)[:, : plan.count]
         if self.wanted.to_the_end:
             pending[self.wanted.kept] = False  # their last iterates belong to the search that counts
-        self._search(ledger, plan, pending, scout, trust_exhaustion=False, title="in half precision")
+        self._search(ledger, plan, pending, scout, trust_exhaustion=False, title="in half precision", known=0)
         ledger.forget_exhausted(plan.count)
 
-    def all_of_it(self, ledger: Ledger, scout: Scout | None) -> LastIterates | None:
+    def all_of_it(self, ledger: Ledger, scout: Scout | None, known: int) -> LastIterates | None:
         """Searches by every member what is not decided yet; the features of the kept images."""
         plan = Plan(self.setting.members(), self.subjects)
         pending = _pending(ledger, self.subjects, self.wanted)
         self.classifier.work.jobs_known += int((ledger.jobs["code"] != OPEN).sum())
         self.classifier.work.jobs_searched += int(pending.sum())
-        return self._search(ledger, plan, pending, scout, trust_exhaustion=True, title="").last_iterates()
+        found = self._search(ledger, plan, pending, scout, trust_exhaustion=True, title="", known=known)
+        return found.last_iterates()
 
     def _search(
         self,
@@ -154,6 +160,7 @@ class _Work:
         *,
         trust_exhaustion: bool,
         title: str,
+        known: int,
     ) -> Outcomes:
         asker = Asker(self.classifier, self.shape.rows, classes=self.classes, scout=scout)
         wanted = replace(
@@ -165,30 +172,31 @@ class _Work:
         kind = Search if self.setting.votes == 1 else VotedSearch
         search = kind(asker, plan, pool, outcomes, rows=self.shape.rows, votes=self.setting.votes)
         name = " ".join(part for part in ("attack", self.setting.key, title) if part)
-        with closing(pool), self._stage(name, pool, plan) as advance:
+        with closing(pool), self._stage(name, pool, plan, known) as advance:
             while asked := search.round():
                 advance(asked)
             outcomes.flush()
         return outcomes
 
     @contextmanager
-    def _stage(self, name: str, pool: Pool, plan: Plan) -> Iterator[Callable[[int], None]]:
+    def _stage(self, name: str, pool: Pool, plan: Plan, known: int) -> Iterator[Callable[[int], None]]:
         """Shows images of a single attack; of a protocol queries, because one image can take thousands."""
-        kept, n = pool.left, len(self.subjects.ids)
-        if kept == n > 0:
-            self.progress.note(f"{name}: all {n:,} images known from before")
+        before, n = pool.left, len(self.subjects.ids)
+        if before == n > 0:
+            if known == n:
+                self.progress.note(f"{name}: all {n:,} images known from before")
             yield lambda _: None
             return
-        if kept:
-            name = f"{name} ({kept:,} of {n:,} images known from before)"
+        if known:
+            name = f"{name} ({known:,} of {n:,} images known from before)"
         single = len(plan.members) == 1
-        total = n - kept if single else pool.outstanding()
+        total = n - before if single else pool.outstanding()
         done = rounds = 0
         with self.progress.stage(name, total, "images" if single else "queries") as stage:
 
             def advance(asked: int) -> None:
                 nonlocal done, rounds, total
-                now = pool.left - kept if single else done + asked
+                now = pool.left - before if single else done + asked
                 stage.advance(now - done)
                 done, rounds = now, rounds + 1
                 if not single and rounds % LOOK_EVERY == 0:

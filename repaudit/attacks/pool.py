@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 EMPTY = -1
 TURN = 32
 """Queries after which a row may have to let others go first; as long, the same rows stay together in a call."""
+MOST_KNOWN = 2
+"""Compositions of calls that are remembered, as a multiple of those that the pool has at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class Pool:
         """Rows for the jobs that `pending` (n, j) marks; an image without one never enters."""
         self._plan, self._subjects, self._seed, self._device = plan, subjects, seed, device
         self._call_rows = shape.rows
-        capacity = shape.rows * shape.calls
+        # rows that want a gradient and rows that do not fill calls of their own: with one call's rows none were whole
+        capacity = shape.rows * max(shape.calls, 2)
         self._pending = pending.copy()
         self._bound = np.full(len(subjects.ids), plan.count)
         self._running = np.zeros(len(subjects.ids), dtype=np.int64)
@@ -151,6 +154,8 @@ class Pool:
         name = index.tobytes()
         known = self._known.get(name)
         if known is None:
+            if len(self._known) >= MOST_KNOWN * self.capacity // self._call_rows:
+                self._known.clear()  # each holds a call's images
             known = self._known[name] = self._look_up(index)
         return replace(known, iteration=self._on_device(self._iteration[index]))
 

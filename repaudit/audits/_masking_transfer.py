@@ -45,7 +45,8 @@ def load_surrogate(asked: MaskingParameters, classifier: Classifier, permissions
         raise InvalidModel(
             f"masking.surrogate: {error.problem}",
             detail=error.detail,
-            remedy="--set masking.surrogate=…   (with surrogate_arch and surrogate_preprocess where it needs them)",
+            remedy=f"{error.remedy or 'another model'}   (of a surrogate: masking.surrogate, masking.surrogate_arch, "
+            "masking.surrogate_preprocess)",
         ) from None
     mine, its = ((each.card.classes_count, each.card.preprocess.channels) for each in (classifier, surrogate))
     if mine != its:

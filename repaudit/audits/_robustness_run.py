@@ -12,6 +12,7 @@ import torch
 from repaudit.attacks.adversarials import Adversarials
 from repaudit.attacks.intake import Subjects
 from repaudit.attacks.scout import scout, worth_a_copy
+from repaudit.attacks.verdict import CODES, Outcome
 from repaudit.audits._robustness_attack import Targets, verdicts
 from repaudit.audits._robustness_virtual import Part, part_keys, union, virtual_classes
 
@@ -103,7 +104,8 @@ class _Radii:
             self._case, setting, self._targets, smaller=self._smaller, witness=witness, adversarials=self._images
         )
         if self._images is not None:
-            self._images.next_radius()
+            broken = self._smaller.outcome == CODES[Outcome.BROKEN]
+            self._images.next_radius({name for name, each in zip(self._smaller.ids, broken, strict=True) if each})
         return self._smaller
 
 

@@ -132,9 +132,11 @@ def unfit_step(setting: Setting) -> str:
     steps, size, epsilon = options.get("steps"), options.get("step_size"), setting.threat.epsilon
     if not isinstance(steps, int) or not isinstance(size, float):
         return ""
-    fitting = f"write step_size: {2.5 * epsilon / steps:.3g}, which is 2.5 × the radius / steps"
+    fitting = f"write step_size: {min(2.5 / steps, 1) * epsilon:.3g}"
+    if setting.series is not None:
+        fitting = "write an entry for each radius, with a step_size of its own"
     if steps * size < epsilon * (1 - 1e-9):
-        return f"cannot reach its radius {epsilon:.3g} by {steps} steps of {size:.3g} ({fitting})"
+        return f"moves no further than {steps} × {size:.3g} in a ball of radius {epsilon:.3g} ({fitting})"
     if size > 2 * epsilon:
         return f"makes steps of {size:.3g}, longer than its ball of radius {epsilon:.3g} is wide ({fitting})"
     return ""

@@ -10,11 +10,17 @@ if TYPE_CHECKING:
     from repaudit.report import Report
 
 
+LARGEST = 1e6
+"""No attack has a larger radius; what a foreign report says beyond is not shown."""
+
+
 def radius(report: Report, key: str) -> str:
     """`linf 8/255` or `l2 0.5`: the threat of the attack `key`; nothing where the report does not say."""
     figure = report.figures.get(f"robustness.{key}.verdicts", {})
     norm, epsilon = figure.get("norm"), figure.get("epsilon")
-    if not isinstance(norm, str) or not isinstance(epsilon, int | float):
+    if not isinstance(norm, str) or isinstance(epsilon, bool) or not isinstance(epsilon, int | float):
+        return ""
+    if not 0 < epsilon < LARGEST:
         return ""
     return f"{safe(norm)} {epsilon * 255:.4g}/255" if norm == "linf" else f"{safe(norm)} {epsilon:.4g}"
 

@@ -51,7 +51,7 @@ def attack(folding, predicted_images, subjects_of):
     subjects = subjects_of(folding, images)
     pixels = images.stored[:8].float() / 255
 
-    def run(raw, dtype=None, *, calls=4, kept=frozenset(), journal=None):
+    def run(raw, dtype=None, *, calls=4, kept=frozenset(), journal=None, progress=None):
         copy = None if dtype is None else scout(folding, pixels, dtype)
         assert dtype is None or copy is not None
         return evaluate(
@@ -61,7 +61,7 @@ def attack(folding, predicted_images, subjects_of):
             resolve(raw),
             seed=0,
             shape=EvaluationShape(rows=8, calls=calls),
-            progress=SilentProgress(),
+            progress=progress or SilentProgress(),
             kept=kept,
             scout=copy,
             journal=journal,
@@ -79,6 +79,16 @@ def test_a_search_by_a_copy_ends_in_the_networks_own_verdicts(attack, raw, dtype
     np.testing.assert_array_equal(searched.outcome[sure], own.outcome[sure])
     assert {ROBUST, BROKEN} == set(own.outcome[sure].tolist())
     assert sure.sum() >= 38
+
+
+@pytest.mark.parametrize("kept", [frozenset(), frozenset(str(row) for row in range(40))])
+def test_what_half_precision_found_or_left_out_is_not_said_to_be_known_from_before(attack, watching, kept):
+    progress = watching()
+
+    attack(PGD, torch.bfloat16, kept=kept, progress=progress)
+
+    assert progress.opened[0] == "attack pgd"
+    assert progress.notes == []
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

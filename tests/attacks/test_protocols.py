@@ -228,6 +228,43 @@ def test_a_call_is_short_only_where_none_is_whole(attack, monkeypatch):
     assert all(lengths in ([], [8], [8, 8]) or len(lengths) == 1 for lengths in planned)
 
 
+def test_what_is_remembered_of_calls_stays_bounded_while_no_job_ends(attack, monkeypatch):
+    peak, rows = 0, Pool.rows
+
+    def watched(pool, index):
+        nonlocal peak
+        found = rows(pool, index)
+        peak = max(peak, len(pool._known))
+        return found
+
+    monkeypatch.setattr(Pool, "rows", watched)
+    slow = {"name": "square", "key": "slow", "queries": 300}
+
+    attack({**CASCADE, "attacks": [*CASCADE["attacks"], slow]}, calls=3)
+
+    assert 1 < peak <= 2 * 3
+
+
+def test_a_pool_of_one_call_pads_hardly_more_than_a_large_one(classifier, attack):
+    asked = {}
+    for calls in (1, 4):
+        before = classifier.work.forward_rows
+        attack(calls=calls)
+        asked[calls] = classifier.work.forward_rows - before
+
+    assert asked[1] < 1.15 * asked[4]
+
+
+def test_of_a_list_of_radii_an_image_that_did_not_stay_broken_gets_the_later_image():
+    image = np.zeros((1, 3, 2, 2), dtype=np.float32)
+    with closing(Adversarials()) as kept:
+        kept.take(["stays", "errs"], np.array([4, 4]), np.concatenate([image, image]))
+        kept.next_radius({"stays"})
+
+        assert kept.has("stays")
+        assert not kept.has("errs")
+
+
 def test_a_journal_spares_everything_that_an_earlier_run_finished(classifier, attack, journal):
     before = attack()
     first = journal()

@@ -118,8 +118,12 @@ def test_success_above_95_or_below_5_percent_is_saturated(broken, saturated):
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ({"name": "pgd_s", "norm": "l2", "epsilon": 8}, "cannot reach its radius 8 by 7 steps of 0.00784"),
+        (
+            {"name": "pgd_s", "norm": "l2", "epsilon": 8},
+            "moves no further than 7 × 0.00784 in a ball of radius 8",
+        ),
         ({"name": "pgd", "epsilon": 0.01, "steps": 3, "step_size": 0.5}, "longer than its ball of radius 0.01"),
+        ({"name": "pgd", "epsilon": 0.3, "steps": 1, "step_size": 0.1}, "moves no further than 1 × 0.1"),
         ({"name": "pgd", "epsilon": 0.3, "steps": 3, "step_size": 0.1}, None),
         ("pgd_w", None),
         ("pgd_s", None),
@@ -133,7 +137,7 @@ def test_steps_that_do_not_fit_their_radius_are_named_with_what_would(setting, t
     assert (unfit == "") == (told is None)
     assert told is None or told in unfit
     if told is not None:
-        size = float(unfit.split("write step_size: ")[1].split(",")[0])
+        size = float(unfit.split("write step_size: ")[1].rstrip(")"))
         assert unfit_step(resolve({**setting, "step_size": size})) == ""
 
 

@@ -390,5 +390,17 @@ def test_every_attack_is_shown_with_its_radius_and_the_strongest_is_named_with_i
         )
     )
 
-    assert "radius: fgsm, pgd_s linf 8/255; far l2 0.5" in text
+    assert "radius: far l2 0.5; fgsm, pgd_s linf 8/255" in text
     assert "The most successful attack, pgd_s (linf 8/255), breaks 40.0 %" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("epsilon", [10**400, True, -1.0, 0, "8/255", None])
+def test_a_radius_that_is_none_is_not_shown(make_report, epsilon):
+    figure = Figure(key="robustness.fgsm.verdicts", data={"norm": "linf", "epsilon": 0.1})
+    report = make_report(figure, measured("robustness.fgsm.asr", 0.3, 0.2, 0.4))
+    report.figures["robustness.fgsm.verdicts"]["epsilon"] = epsilon
+
+    text = printed(report)
+
+    assert "radius:" not in text
+    assert "The most successful attack, fgsm, breaks" in text
