@@ -81,7 +81,7 @@ def test_a_search_by_a_copy_ends_in_the_networks_own_verdicts(attack, raw, dtype
     assert sure.sum() >= 38
 
 
-@pytest.mark.parametrize("kept", [frozenset(), frozenset(str(row) for row in range(40))])
+@pytest.mark.parametrize("kept", [frozenset(), frozenset(f"image-{row:04d}" for row in range(40))])
 def test_what_half_precision_found_or_left_out_is_not_said_to_be_known_from_before(attack, watching, kept):
     progress = watching()
 
