@@ -57,7 +57,18 @@ class Replicates:
     """The smallest value that the quantity can take."""
 
 
-State: TypeAlias = Counts | Mean | Correlation | Replicates
+@dataclass(frozen=True, slots=True)
+class Discordant:
+    """The difference between two proportions of the same images: (gained − lost) / trials."""
+
+    gained: int
+    """Images that count in the first proportion alone."""
+    lost: int
+    """Images that count in the second alone."""
+    trials: int
+
+
+State: TypeAlias = Counts | Mean | Correlation | Replicates | Discordant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +104,8 @@ def bound(state: State, level: float, side: Literal["lower", "upper"]) -> float:
             return min(max(reach, -math.inf if least is None else least), math.inf if most is None else most)
         case Correlation(z, standard_error):
             return math.tanh(z + sign * _normal_quantile(level) * standard_error)
+        case Discordant(gained, lost, trials):
+            return _tango_bound(gained, lost, trials, _normal_quantile(level), sign)
         case Replicates(point, quantiles, floor):
             at = 1 - level if side == "upper" else level
             reflected = 2 * point - _quantile(quantiles, at)
@@ -158,6 +171,25 @@ def _wilson_bound(successes: int, trials: int, z: float, sign: float) -> float:
     centre = share + z * z / (2 * trials)
     spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     return min(1.0, max(0.0, (centre + sign * spread) / (1 + z * z / trials)))
+
+
+def _tango_bound(gained: int, lost: int, trials: int, z: float, sign: float) -> float:
+    """Where the score test of p_gained − p_lost = δ turns (Tango 1998, equation 7); at δ = 0 it is McNemar's."""
+    from scipy.optimize import brentq
+
+    estimate = (gained - lost) / trials
+
+    def beyond(difference: float) -> float:
+        a, c = 2 * trials, -lost * difference * (1 - difference)
+        b = (2 * trials - gained + lost) * difference - gained - lost
+        smaller = (math.sqrt(max(b * b - 4 * a * c, 0.0)) - b) / (2 * a)
+        variance = max(trials * (2 * smaller + difference * (1 - difference)), 0.0)
+        return sign * (trials * difference - gained + lost) - z * math.sqrt(variance)
+
+    if estimate == sign or beyond(sign) <= 0:
+        return sign
+    # a little beyond the estimate, where the variance vanishes if no pair disagrees, or all do
+    return float(brentq(beyond, estimate + sign * 1e-10, sign, xtol=1e-13))
 
 
 def _fisher_z(r: float) -> float:
