@@ -14,12 +14,13 @@ import torch
 
 from repaudit import audits, cache, gates
 from repaudit.case import Permissions
+from repaudit.compare import Asked, Side, compared, open_side, refuse_incomparable
 from repaudit.data import DataRequest, check_reference, open_images
 from repaudit.device import choose_device, choose_dtype, choose_shape, halved
 from repaudit.errors import Interrupted, InvalidProfile, UnfinishedError
 from repaudit.examination import Conditions, Examination, examine
 from repaudit.progress import SilentProgress
-from repaudit.record import Occasion, columns_of, judged, report_of
+from repaudit.record import Occasion, columns_of, data_section, judged, report_of
 from repaudit.sources import ModelRequest, open_model
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Order:
     """Folder for images that broke the model; None saves none."""
     keep: bool = True
     """Keeps the clean pass and finished attacks for the next scan, and uses what earlier ones kept."""
+    baseline: Path | None = None
+    """A report that `worse(…)` compares with."""
     argv: tuple[str, ...] = ()
 
 
@@ -79,28 +82,22 @@ def carry_out(order: Order, progress: Progress) -> Scanned:
         UnfinishedError: the device ran out of memory at the smallest evaluation shape.
     """
     started, started_utc = time.monotonic(), datetime.now(UTC)
-    bound = _bound(order.profile)
+    bound = _bound(order.profile, baseline=order.baseline is not None)
     declared = [spec for audit in bound for spec in audit.offer.declared]
+    before = None if order.baseline is None else open_side(order.baseline)
+    keys = gates.relative_keys(order.profile.gates, [spec.pattern for spec in declared])
+    _refuse_without_rows(keys, [audit.id for audit in bound])
     check_reference(order.data)  # before a model is loaded, or worse, downloaded
     device, dtype = choose_device(order.device), choose_dtype(order.dtype)
     choose_shape(order.batch_size, device)  # refuses a wrong size before a model is loaded
-    classifier = open_model(
-        ModelRequest(
-            ref=order.model,
-            arch=order.arch,
-            arguments=order.profile.model_arguments,
-            preprocess=order.preprocess,
-            device=device,
-            trust_pickle=order.trust_pickle,
-            offline=order.offline,
-            progress=progress,
-        )
-    )
+    classifier = _classifier(order, device, progress)
     permissions = Permissions(offline=order.offline, trust_pickle=order.trust_pickle)
     for audit in bound:
         audit.check(classifier, permissions)
     shape = choose_shape(order.batch_size, device, classifier.card.operations)
     images = _images(order, classifier, progress)
+    if before is not None:
+        refuse_incomparable(_asked(images, bound), before, keys)
     folder = cache.writable(progress) if order.keep else None
 
     def attempt(shape: EvaluationShape) -> Examination:
@@ -124,8 +121,10 @@ def carry_out(order: Order, progress: Progress) -> Scanned:
         seed=order.seed,
         dtype=order.dtype,
     )
-    report = judged(report_of(examination, order.profile, occasion), order.profile.gates, declared)
-    return Scanned(report, columns_of(examination), examination.stopped_by)
+    report, columns = report_of(examination, order.profile, occasion), columns_of(examination)
+    if before is not None:
+        report = compared(Side(report, columns, "this scan"), before, keys)
+    return Scanned(judged(report, order.profile.gates, declared), columns, examination.stopped_by)
 
 
 def scan(
@@ -141,6 +140,7 @@ def scan(
     device: str = "auto",
     dtype: str = "float32",
     adversarials: Path | None = None,
+    baseline: Path | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Report:
@@ -158,6 +158,7 @@ def scan(
         device: `auto`, `cpu`, `cuda`, …
         dtype: `float32`, or `bfloat16` for the clean pass and searches.
         adversarials: folder for images that broke the model.
+        baseline: a report that `worse(…)` compares with.
         seed: of every draw.
         progress: where stages and remarks go; nowhere by default.
 
@@ -180,6 +181,7 @@ def scan(
         device=device,
         dtype=dtype,
         adversarials=adversarials,
+        baseline=baseline,
         seed=seed,
     )
     scanned = carry_out(order, progress or SilentProgress())
@@ -188,7 +190,7 @@ def scan(
     return scanned.report
 
 
-def _bound(profile: ResolvedProfile) -> list[BoundAudit]:
+def _bound(profile: ResolvedProfile, *, baseline: bool) -> list[BoundAudit]:
     """The profile's audits with their parameters, once its gates are known to be ones that can be judged."""
     bound = []
     for name, raw in profile.audits.items():
@@ -203,10 +205,27 @@ def _bound(profile: ResolvedProfile) -> list[BoundAudit]:
         elsewhere |= _of_other_audits([audit.id for audit in bound])
     for row, gate in enumerate(profile.gates):
         try:
-            gates.check([gate], declared, elsewhere)
+            gates.check([gate], declared, elsewhere, baseline=baseline)
         except InvalidProfile as error:
             raise profile.located(error, "gates", row) from None
     return bound
+
+
+def _asked(images: ImageSet, bound: list[BoundAudit]) -> Asked:
+    return Asked(
+        data_section(images),
+        {audit.id: audit.version for audit in bound},
+        {audit.id: audit.parameters.model_dump(mode="json") for audit in bound},
+    )
+
+
+def _refuse_without_rows(keys: list[str], chosen: list[str]) -> None:
+    """What is compared image by image, attacks apart, follows from the rows of one audit."""
+    if "accuracy" not in chosen and any(not key.startswith("robustness.") for key in keys):
+        raise InvalidProfile(
+            f"worse({keys[0]}) is compared image by image, which needs the audit accuracy",
+            remedy=f"--audits accuracy,{','.join(chosen)}",
+        )
 
 
 def _of_other_audits(chosen: list[str]) -> dict[str, str]:
@@ -217,6 +236,21 @@ def _of_other_audits(chosen: list[str]) -> dict[str, str]:
         if name not in chosen
         for key in audits.load(name).keys
     }
+
+
+def _classifier(order: Order, device: torch.device, progress: Progress) -> Classifier:
+    return open_model(
+        ModelRequest(
+            ref=order.model,
+            arch=order.arch,
+            arguments=order.profile.model_arguments,
+            preprocess=order.preprocess,
+            device=device,
+            trust_pickle=order.trust_pickle,
+            offline=order.offline,
+            progress=progress,
+        )
+    )
 
 
 def _images(order: Order, classifier: Classifier, progress: Progress) -> ImageSet:

@@ -69,7 +69,7 @@ def report_of(examination: Examination, profile: ResolvedProfile, occasion: Occa
         tool=Tool(version=__version__),
         run=_run(examination, occasion),
         model=_model(examination.classifier.card, sorted(examination.classifier.capabilities)),
-        data=_data(images),
+        data=data_section(images),
         profile=ProfileSection(name=profile.name, sha256=profile.sha256, resolved=dict(profile.resolved)),
         audits=[_entry(outcome, len(images)) for outcome in [*examination.outcomes, *_never_ended(examination)]],
         metrics=dict(findings.metrics),
@@ -165,7 +165,8 @@ def _model(card: Card, capabilities: list[str]) -> ModelSection:
     )
 
 
-def _data(images: ImageSet) -> DataSection:
+def data_section(images: ImageSet) -> DataSection:
+    """What a report says of its images."""
     return DataSection(
         ref=_portable(images.ref),
         layout=images.layout,

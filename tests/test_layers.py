@@ -14,7 +14,7 @@ LAYERS = [
     {"profiles"},
     {"report"},
     {"compare", "gates"},
-    {"render"},
+    {"render", "judge"},
     {"images", "digits_network", "numerics"},
     {"classifier"},
     {"sources", "data"},

@@ -11,6 +11,8 @@ LIGHT = (
     "repaudit.report",
     "repaudit.profiles",
     "repaudit.gates",
+    "repaudit.compare",
+    "repaudit.judge",
     "repaudit.render.terminal",
     "repaudit.render.progress",
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+
+from repaudit.report import attack_codes
 
 if TYPE_CHECKING:
     from repaudit.attacks import Setting
@@ -18,21 +19,8 @@ MARGINAL = 1e-4
 """Share of the spread of an image's logits below which a margin may change sign in another evaluation shape."""
 
 
-class Outcome(StrEnum):
-    """What an attack did to an image."""
-
-    ROBUST = "robust"
-    """No query within the radius was misclassified."""
-    BROKEN = "broken"
-    ERROR = "error"
-    """The network answered with NaN or infinity: neither robust nor broken."""
-    INITIALLY_WRONG = "initially_wrong"
-    """Misclassified without an attack, and not attacked."""
-
-
-NOT_ATTACKED = -1
-CODES = {Outcome.ROBUST: 0, Outcome.BROKEN: 1, Outcome.ERROR: 2, Outcome.INITIALLY_WRONG: 3}
-"""Outcomes in arrays; `NOT_ATTACKED` stands for an image that was not in question."""
+Outcome = attack_codes.AttackOutcome
+NOT_ATTACKED, CODES = attack_codes.NOT_ATTACKED, attack_codes.CODES
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import typer
 from repaudit import __version__
 from repaudit.cli.demo import demo
 from repaudit.cli.doctor import doctor
+from repaudit.cli.gate import gate
 from repaudit.cli.listing import listing
 from repaudit.cli.report import report
 from repaudit.cli.scan import scan
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(scan)
+app.command()(gate)
 app.command()(report)
 app.command(name="list")(listing)
 app.command()(doctor)

@@ -45,6 +45,20 @@ Settings = Annotated[
         envvar="REPAUDIT_SET",
     ),
 ]
+Baseline = Annotated[
+    Path | None,
+    typer.Option(
+        "-b",
+        "--baseline",
+        metavar="REPORT",
+        help="An earlier report with its per_image.npz, or its folder: what worse(METRIC) in a gate compares with.",
+        envvar="REPAUDIT_BASELINE",
+    ),
+]
+ExitZero = Annotated[
+    bool,
+    typer.Option("--exit-zero", help="Turn exit status 1 into 0; never 2 or 3.", envvar="REPAUDIT_EXIT_ZERO"),
+]
 
 
 def scan(
@@ -86,6 +100,7 @@ def scan(
             "-n", "--limit", min=1, help="At most so many images, stratified by class.", envvar="REPAUDIT_LIMIT"
         ),
     ] = None,
+    baseline: Baseline = None,
     arch: Annotated[
         str | None,
         typer.Option(
@@ -170,10 +185,7 @@ def scan(
             envvar="REPAUDIT_TRUST_PICKLE",
         ),
     ] = False,
-    exit_zero: Annotated[
-        bool,
-        typer.Option("--exit-zero", help="Turn exit status 1 into 0; never 2 or 3.", envvar="REPAUDIT_EXIT_ZERO"),
-    ] = False,
+    exit_zero: ExitZero = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -202,6 +214,7 @@ def scan(
         batch_size=batch_size,
         dtype=dtype,
         adversarials=_folder_for(output) if save_adversarials else None,
+        baseline=baseline,
         workers=workers,
         seed=seed if seed is not None else resolved.seed or 0,
         offline=offline,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from repaudit.report.comparisons import BaselineSection, Comparison
 from repaudit.report.document import SCHEMA_VERSION, Report, read, schema, write
 from repaudit.report.findings import AuditEntry, AuditStatus, Gathered, Metric, WarningEntry, gather
 from repaudit.report.provenance import (
@@ -21,6 +22,8 @@ __all__ = [
     "AuditEntry",
     "AuditStatus",
     "BadImageEntry",
+    "BaselineSection",
+    "Comparison",
     "Cost",
     "DataSection",
     "Environment",

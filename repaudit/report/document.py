@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 from pydantic import Field, JsonValue, ValidationError
 
 from repaudit.errors import InvalidOutput, InvalidReport
+from repaudit.report.comparisons import BaselineSection, Comparison
 from repaudit.report.findings import AuditEntry, Metric, WarningEntry
 from repaudit.report.provenance import DataSection, ModelSection, ProfileSection, Tool
 from repaudit.report.run import Run
@@ -42,9 +43,9 @@ class Report(Section):
     """By dotted key."""
     figures: Sorted[dict[str, JsonValue]]
     """The data behind each plot, by dotted key."""
-    baseline: dict[str, JsonValue] | None = None
+    baseline: BaselineSection | None = None
     """The report that this one was compared with; null where none was."""
-    comparisons: dict[str, JsonValue] = Field(default_factory=dict)
+    comparisons: Sorted[Comparison] = Field(default_factory=dict)
     """Paired differences to the baseline, by metric key."""
     gates: list[Verdict] = Field(default_factory=list)
     verdict: VerdictSummary = Field(default_factory=lambda: VerdictSummary.of([]))

@@ -1,0 +1,177 @@
+"""How gates come out on a report."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from repaudit.finding import Better
+from repaudit.gates.naming import is_short_for, refuse_ambiguous, resolve, unknown_metric
+from repaudit.gates.refusing import HIGHEST, no_bound, refuse_percentage, refuse_relative
+from repaudit.metrics.intervals import Replicates, bound
+from repaudit.profiles import Severity
+from repaudit.report import Metric, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from repaudit.finding import KeySpec
+    from repaudit.profiles import Gate
+    from repaudit.report import Comparison, Report
+
+    _Side: TypeAlias = Literal["lower", "upper"]
+
+_ERROR_SHARE = "error_share"
+_SIDES: Mapping[str, tuple[_Side, _Side]] = {"<=": ("lower", "upper"), ">=": ("upper", "lower")}
+"""The favourable and the unfavourable bound by operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    outcome: Outcome
+    bound: float | None
+    reason: str
+
+
+def judge(report: Report, gates: Sequence[Gate], declared: Sequence[KeySpec] = ()) -> tuple[Verdict, ...]:
+    """One verdict a gate, in their order.
+
+    Args:
+        report: of this scan, or a saved one.
+        gates: that `check` let pass, or any others for a saved report.
+        declared: what `check` was given; without it names mean what the report itself has.
+
+    Raises:
+        InvalidProfile: what was not declared does not fit: a gate names an unknown or ambiguous metric,
+            needs a baseline, or limits a fraction by a number over 1.
+    """
+    known = [spec.pattern for spec in declared]
+    return tuple(_judge(report, gate, resolve(gate.metric, known)) for gate in gates)
+
+
+def _judge(report: Report, gate: Gate, meant: Sequence[str]) -> Verdict:
+    metrics = report.metrics
+    skipped = {key: reason for audit in report.audits for key, reason in audit.skipped.items()}
+    key, reason = _find(gate, metrics, skipped, meant)
+    metric = metrics.get(key)
+    if gate.relative and metric is not None:
+        refuse_relative(gate, key, metric.better, baseline=report.baseline is not None)
+        refuse_percentage(gate, metric.unit)
+        metric, decision = _decide_beside(gate, key, report.comparisons.get(key))
+    elif metric is None:
+        decision = _Decision(Outcome.NOT_MEASURED, None, f"{key} was not measured: {reason}")
+    else:
+        refuse_percentage(gate, metric.unit)
+        decision = _decide(gate, key, metric)
+    if metric is not None:
+        incomplete = metrics.get(f"{key.rpartition('.')[0]}.{_ERROR_SHARE}")
+        if incomplete is not None and incomplete.value > 0 and not key.endswith(_ERROR_SHARE):
+            decision = _without_proof(gate, key, decision, incomplete.value)
+    bad = decision.outcome in {Outcome.FAIL, Outcome.NOT_MEASURED}
+    return Verdict(
+        gate=gate.text,
+        metric=key,
+        level=gate.severity,
+        limit=gate.limit,
+        observed=None if metric is None else metric.value,
+        bound=decision.bound,
+        outcome=decision.outcome,
+        failed=bad and gate.severity is Severity.FAIL,
+        reason=decision.reason,
+    )
+
+
+def _find(
+    gate: Gate, metrics: Mapping[str, Metric], skipped: Mapping[str, str], meant: Sequence[str]
+) -> tuple[str, str]:
+    """The key that a gate means, and the reason why it was not measured, where it was not."""
+    exact = [key for key in skipped if "*" not in key and key not in metrics]
+    name = meant[0] if len(meant) == 1 else gate.metric
+    found = resolve(name, [*metrics, *exact])
+    refuse_ambiguous(gate, found)
+    if found:
+        return found[0], skipped.get(found[0], "")
+    families = [pattern for pattern in skipped if "*" in pattern and is_short_for(name, pattern)]
+    if families:
+        return name, skipped[families[0]]
+    if meant:
+        return name, "its audit said nothing of it"
+    raise unknown_metric(gate, [*metrics, *exact], "this report has no")
+
+
+def _decide(gate: Gate, key: str, metric: Metric) -> _Decision:
+    if gate.level is not None:
+        return _decide_by_bound(gate, key, metric, gate.level)
+    said = f"{key} is {_beside(metric.value, gate.limit)}"
+    if gate.holds(metric.value):
+        return _Decision(Outcome.PASS, None, f"{said}.")
+    return _Decision(Outcome.FAIL, None, f"{said}, {_outside(gate)}.")
+
+
+def _decide_beside(gate: Gate, key: str, comparison: Comparison | None) -> tuple[Metric | None, _Decision]:
+    """By how much the metric is worse than the baseline's, and what the gate says to that."""
+    name = f"worse({key})"
+    if comparison is None:
+        return None, _Decision(Outcome.NOT_MEASURED, None, f"{name} was not measured: the baseline does not have it")
+    worse = Metric(
+        value=comparison.worse,
+        unit=comparison.unit,
+        better=Better.LOWER,
+        n=comparison.n,
+        interval=comparison.interval,
+        interval_reason=comparison.interval_reason,
+        note="",
+    )
+    decision = _decide(gate, name, worse)
+    values = f" ({_beside(comparison.baseline, math.nan)} before, {_beside(comparison.value, math.nan)} now)"
+    found = ""
+    if comparison.detectable is not None:
+        found = f" On {worse.n:,} pairs a true worsening by {comparison.detectable:.2g} is found four times of five."
+    return worse, replace(decision, reason=f"{decision.reason.removesuffix('.')}{values}.{found}")
+
+
+def _decide_by_bound(gate: Gate, key: str, metric: Metric, level: float) -> _Decision:
+    if metric.interval is None:
+        reason = f"{key} is {_beside(metric.value, gate.limit)}, but it has no interval: {metric.interval_reason}."
+        return _Decision(Outcome.NOT_MEASURED, None, reason)
+    state = metric.interval.state
+    if isinstance(state, Replicates) and level > HIGHEST:
+        reason = f"{key} is {_beside(metric.value, gate.limit)}, but its resamples give {no_bound(gate)}."
+        return _Decision(Outcome.NOT_MEASURED, None, reason)
+    good, bad = _SIDES[gate.operator]
+    favourable, unfavourable = bound(state, level, good), bound(state, level, bad)
+    said = f"{key} is {_beside(metric.value, gate.limit)}"
+    side = f"one-sided {100 * level:.10g} % {bad} bound, {_beside(unfavourable, gate.limit)},"
+    proven, inside = gate.holds(unfavourable), gate.holds(metric.value)
+    if proven and inside:
+        return _Decision(Outcome.PASS, unfavourable, f"{said}, and its {side} holds too.")
+    if gate.holds(favourable):
+        outcome = Outcome.FAIL if gate.strict else Outcome.UNPROVEN
+        # The reflected bounds of a biased error may both lie beyond the value itself.
+        doubt = f", {_outside(gate)}, whatever its bound" if proven else f", but its {side} is {_outside(gate)}"
+        reason = f"{said}{doubt}: not proven with n = {metric.n:,}."
+        return _Decision(outcome, unfavourable, reason)
+    side = f"one-sided {100 * level:.10g} % {good} bound, {_beside(favourable, gate.limit)},"
+    return _Decision(Outcome.FAIL, favourable, f"{said}; even its {side} is {_outside(gate)}.")
+
+
+def _without_proof(gate: Gate, key: str, decision: _Decision, share: float) -> _Decision:
+    """Takes the proof away from figures that leave images out."""
+    if decision.outcome is not Outcome.PASS:
+        return decision
+    reason = f"{key} holds, but {100 * share:.2g} % of the images gave no finite logits: not proven."
+    return _Decision(Outcome.FAIL if gate.strict else Outcome.UNPROVEN, decision.bound, reason)
+
+
+def _outside(gate: Gate) -> str:
+    return f"{'above' if gate.operator == '<=' else 'below'} the limit {gate.limit:.10g}"
+
+
+def _beside(value: float, limit: float) -> str:
+    """The number with as many digits as it takes to tell it from the limit, three at least."""
+    for digits in range(3, 17):
+        text = f"{value:.{digits}g}"
+        if value == limit or float(text) != limit:
+            return text
+    return repr(value)

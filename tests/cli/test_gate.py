@@ -1,0 +1,216 @@
+"""Saved reports are judged again, alone and beside a baseline, by exit status."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+SCAN = ("--data", "digits", "--audits", "accuracy,calibration", "-q")
+WORSE = """
+import torch
+from safetensors.torch import load_file
+from repaudit import shipped
+from repaudit.digits_network import digits_network
+
+preprocess = {"mean": [0.0], "std": [1.0], "size": [8, 8]}
+
+
+def make():
+    network = digits_network()
+    network.load_state_dict(load_file(shipped.assets() / "digits-cnn.safetensors"))
+    with torch.no_grad():
+        network[-1].bias[:3] += 3.0
+    return network
+"""
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    """A report of the embedded network, and one of the same network with a bias against it."""
+    folder = tmp_path_factory.mktemp("reports")
+    (folder / "worse.py").write_text(WORSE)
+    for model, name in (("embedded:digits-cnn", "good"), ("py:worse.py:make", "bad")):
+        command = [sys.executable, "-m", "repaudit", "scan", model, *SCAN, "-o", name]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def beside(reports, tmp_path):
+    for name in ("good", "bad"):
+        shutil.copytree(reports / name, tmp_path / name)
+    return tmp_path
+
+
+def gates(*texts):
+    return ("--set", f"gates=[{', '.join(texts)}]")
+
+
+@pytest.mark.parametrize(
+    ("gate", "status", "told"),
+    [
+        ("top1 >= 0.9", 0, "the gate holds"),
+        ("top1 >= 0.99", 1, "top1 >= 0.99"),
+        ("ece <= 0.05 @95%", 0, "the gate holds"),
+        ("tpo1 >= 0.9", 2, "top1"),
+        ("top1 >= 90", 2, "0.9"),
+        ("worse(top1) <= 0", 2, "--baseline"),
+        ("fgsm.asr <= 0.5", 2, "fgsm.asr"),
+    ],
+)
+def test_a_saved_report_is_judged_by_other_gates(repaudit, beside, gate, status, told):
+    done = repaudit("gate", "good", *gates(gate))
+
+    assert done.returncode == status, done.stderr
+    assert told in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_profile_the_reports_own_gates_are_judged_again(repaudit, beside):
+    content = json.loads((beside / "good" / "report.json").read_text())
+    content["profile"]["resolved"]["gates"] = ["top1 >= 0.999"]
+    (beside / "good" / "report.json").write_text(json.dumps(content))
+
+    done = repaudit("gate", "good/report.json", "-q")
+
+    assert done.returncode == 1, done.stderr
+    assert "top1 >= 0.999" in done.stdout
+
+
+def test_without_any_gate_there_is_nothing_to_judge(repaudit, beside):
+    done = repaudit("gate", "good")
+
+    assert done.returncode == 2
+    assert "there is no gate" in done.stderr
+
+
+@pytest.mark.parametrize("status", [3, 130])
+def test_a_report_that_is_not_complete_is_no_verdict(repaudit, beside, status):
+    content = json.loads((beside / "good" / "report.json").read_text())
+    content["run"] |= {"status": "partial", "exit_code": status, "message": "interrupted"}
+    (beside / "good" / "report.json").write_text(json.dumps(content))
+
+    assert repaudit("gate", "good", *gates("top1 >= 0.9")).returncode == status
+    assert repaudit("gate", "good", *gates("top1 >= 0.999"), "--exit-zero").returncode == status
+
+
+@pytest.mark.parametrize(
+    ("report", "gate", "baseline", "status"),
+    [
+        ("bad", "worse(top1) <= 0.005 @95%", "good", 1),
+        ("good", "worse(top1) <= 0.005 @95%", "bad", 0),
+        ("good", "worse(top1) <= 0 @95% strict", "bad", 0),
+        ("good", "worse(top1) <= 0 @95% strict", "good", 1),
+        ("good", "worse(top1) <= -0.0001 @95% strict", "good", 1),
+        ("bad", "worse(nll) <= 0.01 @95%", "good", 1),
+        ("bad", "worse(ece) <= 0.5", "good", 0),
+    ],
+)
+def test_a_report_is_judged_beside_another_on_the_same_images(repaudit, beside, report, gate, baseline, status):
+    done = repaudit("gate", report, "--baseline", baseline, *gates(gate))
+
+    assert done.returncode == status, done.stdout + done.stderr
+
+
+def test_what_decided_a_relative_gate_and_what_it_could_have_found_are_told(repaudit, beside):
+    done = repaudit("gate", "bad", "--baseline", "good", *gates("worse(top1) <= 0.005 @95%"))
+    text = " ".join(done.stdout.split())
+
+    written = [json.loads((beside / each / "report.json").read_text()) for each in ("good", "bad")]
+    accuracies = [report["metrics"]["accuracy.top1"]["value"] for report in written]
+    assert f"worse(accuracy.top1) is {accuracies[0] - accuracies[1]:.3g}" in text
+    assert f"({accuracies[0]:.3g} before, {accuracies[1]:.3g} now)" in text
+    assert "On 900 pairs a true worsening by" in text
+
+
+@pytest.mark.parametrize(
+    ("gate", "told"),
+    [
+        ("worse(temperature) <= 0.1", "neither direction"),
+        ("worse(mce) <= 0.1", "cannot be compared image by image"),
+        ("worse(ece) <= 0.1 @99.9%", "99.5%"),
+        ("worse(top1) <= 5", "0.05"),
+    ],
+)
+def test_a_difference_that_cannot_be_judged_is_refused_with_what_can(repaudit, beside, gate, told):
+    done = repaudit("gate", "bad", "--baseline", "good", *gates(gate))
+
+    assert done.returncode == 2, done.stdout
+    assert told in done.stderr
+    assert "try:" in done.stderr
+
+
+def test_reports_of_other_images_are_refused_with_every_difference(repaudit, beside):
+    assert repaudit("scan", "embedded:digits-cnn", *SCAN, "--limit", "100", "-o", "few").returncode == 0
+
+    done = repaudit("gate", "few", "--baseline", "good", *gates("worse(top1) <= 0.01"))
+
+    assert done.returncode == 2
+    assert "number: 900 in the baseline, 100 here" in done.stderr
+    assert "fingerprint" in done.stderr
+
+
+def test_a_scan_beside_a_baseline_fails_for_the_right_reason_and_keeps_the_comparison(repaudit, beside, reports):
+    shutil.copy(reports / "worse.py", beside)
+
+    done = repaudit("scan", "py:worse.py:make", *SCAN, "-b", "good", *gates("worse(top1) <= 0.005 @95%"), "-o", "now")
+
+    assert done.returncode == 1, done.stderr
+    written = json.loads((beside / "now" / "report.json").read_text())
+    assert written["comparisons"]["accuracy.top1"]["n"] == 900
+    assert written["comparisons"]["accuracy.top1"]["worse"] > 0.005
+    assert written["baseline"]["model"] == "embedded:digits-cnn"
+
+
+def test_a_scan_that_cannot_be_compared_is_refused_before_anything_is_measured(repaudit, beside):
+    asked = (*SCAN, "--limit", "100", "-b", "good", *gates("worse(top1) <= 0.005 @95%"), "-o", "now")
+
+    done = repaudit("scan", "embedded:digits-cnn", *asked)
+
+    assert done.returncode == 2
+    assert "number: 900 in the baseline, 100 here" in done.stderr
+    assert not (beside / "now" / "report.json").exists()
+
+
+def test_rows_that_belong_to_another_report_are_refused(repaudit, beside):
+    shutil.copy(beside / "bad" / "per_image.npz", beside / "good" / "per_image.npz")
+
+    done = repaudit("gate", "bad", "--baseline", "good", *gates("worse(top1) <= 0.01"))
+
+    assert done.returncode == 2
+    assert "sha256" in done.stderr
+
+
+def test_a_gate_needs_neither_torch_nor_a_model(beside):
+    arguments = ["gate", str(beside / "bad"), "-b", str(beside / "good"), *gates("worse(ece) <= 0.9 @95%")]
+    code = f"""
+import sys
+from repaudit.cli.app import main
+status = main({arguments!r})
+print(status, *sorted({{"torch", "torchvision", "timm", "sklearn", "scipy.stats"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "0"
+
+
+def test_a_comparison_needs_the_rows_of_the_accuracy_audit(repaudit, beside):
+    asked = ("--data", "digits", "--audits", "calibration", *gates("worse(ece) <= 0.01"), "-o", "now")
+
+    done = repaudit("scan", "embedded:digits-cnn", *asked, "-b", "good")
+
+    assert done.returncode == 2, done.stderr
+    assert "--audits accuracy,calibration" in done.stderr
+    assert not (beside / "now" / "report.json").exists()
+
+
+def test_a_baseline_without_the_rows_that_a_comparison_needs_is_refused(repaudit, beside):
+    scanned = repaudit("scan", "embedded:digits-cnn", "--data", "digits", "-a", "calibration", "-q", "-o", "bare")
+    assert scanned.returncode == 0, scanned.stderr
+
+    done = repaudit("gate", "good", "--baseline", "bare", *gates("worse(ece) <= 0.01"))
+
+    assert done.returncode == 2, done.stderr
+    assert "per-image rows: no `prediction` in the baseline" in done.stderr
