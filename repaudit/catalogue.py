@@ -81,8 +81,13 @@ def _audits() -> list[Entry]:
 
 def _metrics() -> list[Entry]:
     from repaudit import audits
+    from repaudit.metrics.paired import is_paired
 
-    return [Entry(key, f"audit {name}") for name in audits.names() for key in audits.load(name).keys]
+    return [
+        Entry(key, f"audit {name}" + (", comparable by worse(…)" if is_paired(key) else ""))
+        for name in audits.names()
+        for key in audits.load(name).keys
+    ]
 
 
 def _attacks() -> list[Entry]:
