@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from repaudit.metrics.calibration import expected_error, over_part, under_part
 from repaudit.metrics.paired import (
     LEAST_PAIRS,
     Difference,
+    NoPair,
     detectable,
     difference_of_means,
     difference_of_shares,
@@ -129,11 +131,14 @@ def refuse_incomparable(now: Asked, before: Side, keys: Sequence[str]) -> None:
 
 
 def needed_columns(key: str) -> tuple[str, ...]:
-    """The per-image columns, beside id and label, that a metric follows from."""
+    """The per-image columns that a metric follows from."""
     if key.startswith("robustness."):
-        return (f"attack_{key.split('.')[1]}_outcome",)
+        return (
+            "id",
+            f"attack_{key.split('.')[1]}_outcome",
+        )
     single = {"accuracy.top5": "top5", "calibration.nll": "log_p_label", "calibration.brier": "brier"}
-    return (single[key],) if key in single else ("prediction", "confidence")
+    return ("id", single[key]) if key in single else ("id", "label", "prediction", "confidence")
 
 
 def baseline_section(now: Report, before: Side) -> BaselineSection:
@@ -148,35 +153,32 @@ def baseline_section(now: Report, before: Side) -> BaselineSection:
 
 
 def compared(now: Side, before: Side, keys: Sequence[str]) -> Report:
-    """The report of a side with its baseline, and some metrics compared; what either lacks is left out.
+    """The report of a side with its baseline, and some metrics compared; what cannot be paired is left out.
 
     Args:
         now: with its rows.
         before: comparable with it.
         keys: full names.
     """
-    both = [key for key in keys if key in now.report.metrics and key in before.report.metrics]
-    return now.report.model_copy(
-        update={
-            "baseline": baseline_section(now.report, before),
-            "comparisons": {key: compare(key, now, before) for key in sorted(both)},
-        }
-    )
+    comparisons = {}
+    for key in sorted(keys):
+        rows = all(name in side.columns for side in (now, before) for name in needed_columns(key))
+        if rows and key in now.report.metrics and key in before.report.metrics:
+            with suppress(NoPair):
+                comparisons[key] = compare(key, now, before)
+    return now.report.model_copy(update={"baseline": baseline_section(now.report, before), "comparisons": comparisons})
 
 
 def compare(key: str, now: Side, before: Side) -> Comparison:
     """One metric of two comparable reports, image by image.
 
     Raises:
-        InvalidReport: one of the reports does not have it.
+        KeyError: one of the reports does not have it.
+        NoPair: no image counts in both.
         ValueError: the metric is no function of the per-image columns, or neither direction of it is bad.
     """
-    metric = now.report.metrics.get(key)
-    other = before.report.metrics.get(key)
-    for side, found in ((now, metric), (before, other)):
-        if found is None:
-            raise InvalidReport(f"{side.name} does not have {key}", remedy="a scan with the audit that measures it")
-    if metric is None or other is None or metric.better is Better.NEITHER:
+    metric, other = now.report.metrics[key], before.report.metrics[key]
+    if metric.better is Better.NEITHER:
         raise ValueError(f"neither direction of {key} is bad")
     first, second = (now, before) if metric.better is Better.LOWER else (before, now)
     difference = _statistic(key)(_Pair(first, second, _aligned(first, second)), key)

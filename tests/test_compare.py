@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repaudit.compare import Asked, Side, baseline_section, compare, open_side, refuse_incomparable
+from repaudit.compare import Asked, Side, baseline_section, compare, compared, open_side, refuse_incomparable
 from repaudit.errors import InvalidReport
 from repaudit.finding import Better, Measurement, Unit
+from repaudit.gates import judge
 from repaudit.metrics.intervals import Discordant, bound
+from repaudit.profiles import parse_gate
 from repaudit.report import AuditEntry, AuditStatus, write
 
 N = 600
@@ -201,6 +203,27 @@ def test_a_report_without_rows_cannot_be_a_side(pair, tmp_path):
 
     with pytest.raises(InvalidReport, match="no per-image rows"):
         open_side(tmp_path / "alone.json")
+
+
+def test_where_no_image_counts_in_both_nothing_is_compared_and_the_rest_is(pair):
+    now, before = pair
+    nothing = before.columns | {"attack_pgd_outcome": np.full(N, -1, dtype=np.int8)}
+
+    report = compared(now, dataclasses.replace(before, columns=nothing), ["robustness.pgd.asr", "accuracy.top1"])
+
+    assert list(report.comparisons) == ["accuracy.top1"]
+    (verdict,) = judge(report, [parse_gate("worse(pgd.asr) <= 0.1")])
+    assert verdict.failed
+    assert "no image counts in both" in verdict.reason
+
+
+def test_a_side_without_the_rows_of_a_metric_leaves_it_out(pair):
+    now, before = pair
+    bare = {name: values for name, values in now.columns.items() if name != "prediction"}
+
+    report = compared(dataclasses.replace(now, columns=bare), before, ["calibration.nll", "accuracy.top1"])
+
+    assert list(report.comparisons) == ["calibration.nll"]
 
 
 @pytest.mark.parametrize("key", ["geometry.rms", "robustness.worst.asr", "calibration.mce"])

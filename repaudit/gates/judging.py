@@ -113,7 +113,9 @@ def _decide_beside(gate: Gate, key: str, comparison: Comparison | None) -> tuple
     """By how much the metric is worse than the baseline's, and what the gate says to that."""
     name = f"worse({key})"
     if comparison is None:
-        return None, _Decision(Outcome.NOT_MEASURED, None, f"{name} was not measured: the baseline does not have it")
+        return None, _Decision(
+            Outcome.NOT_MEASURED, None, f"{name} was not measured: the baseline lacks it, or no image counts in both"
+        )
     worse = Metric(
         value=comparison.worse,
         unit=comparison.unit,

@@ -52,6 +52,10 @@ def is_paired(key: str, patterns: tuple[str, ...] = PAIRED_SHARES + PAIRED_STATI
     )
 
 
+class NoPair(ValueError):
+    """No image counts in both."""
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """Now − before, of one quantity on n pairs."""
@@ -153,4 +157,4 @@ def _check(now: np.ndarray, before: np.ndarray) -> None:
     if now.ndim != 1 or now.shape != before.shape:
         raise ValueError(f"pairs are values of the same images; got shapes {now.shape} and {before.shape}")
     if not len(now):
-        raise ValueError("no pair to compare")
+        raise NoPair("no pair to compare")

@@ -96,7 +96,7 @@ def test_means_agree_with_the_paired_t_test_and_shared_noise_cancels(rng):
     assert (found.interval.low, found.interval.high) == pytest.approx((expected.low, expected.high), rel=0.05)
 
 
-def test_the_same_pairs_in_another_order_give_the_same_difference_and_the_seed_decides_the_rest(rng):
+def test_the_generator_alone_decides_the_resamples(rng):
     now, base = rng.normal(size=300), rng.normal(size=300)
 
     found = difference_of_means(now, base, np.random.default_rng(3))
