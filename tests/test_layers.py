@@ -15,6 +15,7 @@ LAYERS = [
     {"report"},
     {"compare", "gates"},
     {"render", "judge"},
+    {"output"},
     {"images", "digits_network", "numerics"},
     {"classifier"},
     {"sources", "data"},

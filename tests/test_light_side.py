@@ -13,6 +13,7 @@ LIGHT = (
     "repaudit.gates",
     "repaudit.compare",
     "repaudit.judge",
+    "repaudit.output",
     "repaudit.render.terminal",
     "repaudit.render.progress",
 )

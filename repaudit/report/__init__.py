@@ -16,6 +16,7 @@ from repaudit.report.provenance import (
 from repaudit.report.run import Cost, Environment, EvaluationShapeEntry, Run, RunStatus, scrubbed
 from repaudit.report.sidecar import PerImage, read_per_image
 from repaudit.report.verdicts import Outcome, Verdict, VerdictSummary
+from repaudit.report.writing import replace_file
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -45,6 +46,7 @@ __all__ = [
     "gather",
     "read",
     "read_per_image",
+    "replace_file",
     "schema",
     "scrubbed",
     "write",

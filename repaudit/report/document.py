@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 from pydantic import Field, JsonValue, ValidationError
 
-from repaudit.errors import InvalidOutput, InvalidReport
+from repaudit.errors import InvalidReport
 from repaudit.report.comparisons import BaselineSection, Comparison
 from repaudit.report.findings import AuditEntry, Metric, WarningEntry
 from repaudit.report.provenance import DataSection, ModelSection, ProfileSection, Tool
@@ -18,6 +17,7 @@ from repaudit.report.run import Run
 from repaudit.report.section import Section, Sorted
 from repaudit.report.sidecar import PerImage, sidecar_name, to_bytes
 from repaudit.report.verdicts import Verdict, VerdictSummary
+from repaudit.report.writing import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -135,24 +135,9 @@ def write(report: Report, path: Path, *, columns: Mapping[str, np.ndarray] | Non
         beside = path.with_name(sidecar_name(path))
         section = PerImage(path=beside.name, sha256=hashlib.sha256(content).hexdigest(), columns=list(columns))
         report = report.model_copy(update={"per_image": section})
-        _replace(beside, content)
-    _replace(path, report.to_json().encode("ascii"))
+        replace_file(beside, content)
+    replace_file(path, report.to_json().encode("ascii"))
     return report
-
-
-def _replace(path: Path, content: bytes) -> None:
-    if path.exists() and not path.is_file():
-        raise InvalidOutput(f"{path} is no regular file", remedy="-o FILE.json, or -o - for stdout")
-    target = path.resolve()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,0 +1,74 @@
+"""The formats of a report, by the extension of the file."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from repaudit.report import Report
+
+BEGINNING = 4096
+"""Bytes of a file within which its mark stands."""
+
+
+class Format(StrEnum):
+    """What a report can be written as; the value is the file's extension."""
+
+    JSON = ".json"
+    """The report itself, with `per_image.npz` beside it."""
+    HTML = ".html"
+    MARKDOWN = ".md"
+    JUNIT = ".xml"
+    CSV = ".csv"
+
+
+MARKS: Mapping[Format, tuple[str, ...]] = {
+    Format.HTML: ('<meta name="generator" content="repaudit',),
+    Format.MARKDOWN: ("<!-- repaudit report -->", "<!-- repaudit comparison -->"),
+    Format.JUNIT: ('<testsuites name="repaudit"',),
+    Format.CSV: ("metric,value,", "model,"),
+}
+"""What the beginning of a file of ours holds, so that no other file is overwritten."""
+
+
+def rendered(report: Report, wanted: Format) -> str:
+    """The whole text of a report in one format."""
+    match wanted:
+        case Format.JSON:
+            return report.to_json()
+        case Format.HTML:
+            from repaudit.render.html import to_html
+
+            return to_html(report)
+        case Format.MARKDOWN:
+            from repaudit.render.markdown import to_markdown
+
+            return to_markdown(report)
+        case Format.JUNIT:
+            from repaudit.render.junit import to_junit
+
+            return to_junit(report)
+        case Format.CSV:
+            from repaudit.render.csv import to_csv
+
+            return to_csv(report)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file was written by repaudit, as far as its beginning tells."""
+    try:
+        wanted = Format(path.suffix)
+        if wanted is Format.JSON:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            tool = content.get("tool", {}) if isinstance(content, dict) else {}
+            return isinstance(tool, dict) and tool.get("name") == "repaudit"
+        with path.open("rb") as file:
+            beginning = file.read(BEGINNING).decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return False
+    return any(mark in beginning for mark in MARKS[wanted])
