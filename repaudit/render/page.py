@@ -1,0 +1,77 @@
+"""One HTML file that needs nothing else: the skeleton which every page of repaudit shares."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from repaudit import __version__
+from repaudit.render.plain import safe
+
+TEMPLATES = Path(__file__).with_name("templates")
+LONGEST_TEXT = 2000
+"""No text in a page is longer, whatever a template was given."""
+
+
+def page(title: str, body: str, *, summary: str = "") -> str:
+    """A whole document: light and dark, printable, from 320 pixels up, without a network.
+
+    A `<table class="sortable">` in the body gets buttons in its column heads; cells of numbers carry `data-value`.
+    Wide tables belong into `<div class="scroll" tabindex="0" role="region" aria-label="…">`.
+
+    Args:
+        title: plain text; the heading of the page and of its window.
+        body: HTML below the heading, escaped already, such as `rendered` returns; its own headings begin at h2.
+        summary: plain text; one sentence below the title.
+
+    Returns:
+        HTML that any browser opens from a file.
+    """
+    script = Markup(_source("page.js"))
+    digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return rendered(
+        "page.html",
+        title=title,
+        summary=summary,
+        version=__version__,
+        style=Markup(_source("page.css")),
+        script=script,
+        script_hash=digest,
+        body=Markup(body),
+    )
+
+
+def rendered(template: str, **values: object) -> Markup:
+    """A template of this package filled in; all that is no `Markup` is made printable, shortened and escaped.
+
+    Raises:
+        jinja2.UndefinedError: the template names a value that was not given.
+    """
+    return Markup(_environment().get_template(template).render(values))
+
+
+def _fit(value: object) -> object:
+    return value if isinstance(value, Markup) else safe(str(value), LONGEST_TEXT)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_fit,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+
+
+@cache
+def _source(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
