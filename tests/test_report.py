@@ -324,7 +324,7 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one_and_no_litter(make_r
     def no_space(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("repaudit.report.document.os.fsync", no_space)
+    monkeypatch.setattr("repaudit.report.writing.os.fsync", no_space)
     with pytest.raises(OSError, match="No space"):
         write(make_report(), path)
 

@@ -1,21 +1,17 @@
-"""What `scan` and `demo` share: carry out an order, write, print, and return the exit status."""
+"""What `scan`, `demo`, `gate` and `report` share: carry out, write, print, and return the exit status."""
 
 from __future__ import annotations
 
 import sys
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from repaudit.cli._outputs import prepare
-from repaudit.errors import InvalidReport, UnfinishedError
-
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from repaudit.cli._outputs import Outputs
     from repaudit.conductor import Scanned
+    from repaudit.output import Saved
     from repaudit.progress import Progress
     from repaudit.report import Report
 
@@ -31,17 +27,15 @@ class Presentation:
     verbose: bool
     exit_zero: bool
 
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A report as it was written, and where."""
-
-    report: Report
-    paths: tuple[Path, ...]
+    def status(self, report: Report) -> int:
+        """The exit status of a report: `--exit-zero` turns 1 into 0 and nothing else."""
+        status = report.run.exit_code
+        return 0 if self.exit_zero and status == GATE_FAILED else status
 
 
 def run(work: Callable[[Progress], Scanned], presentation: Presentation) -> int:
     """Tries the outputs, does the work, writes and prints, and returns the exit status."""
+    from repaudit.output import prepare, save
     from repaudit.render.progress import progress_for
 
     outputs = prepare(presentation.outputs)
@@ -51,49 +45,19 @@ def run(work: Callable[[Progress], Scanned], presentation: Presentation) -> int:
         progress_for(sys.stderr, quiet=presentation.quiet, verbose=presentation.verbose) as progress,
     ):
         scanned = work(progress)
-    written = _write(scanned, outputs)
-    _print(written, outputs.stdout, presentation)
+    saved = save(scanned.report, scanned.columns, outputs)
+    present(saved, presentation, as_json=outputs.stdout)
     if scanned.failure is not None:
         raise scanned.failure
-    status = written.report.run.exit_code
-    return 0 if presentation.exit_zero and status == GATE_FAILED else status
+    return presentation.status(saved.report)
 
 
-def _write(scanned: Scanned, outputs: Outputs) -> Written:
-    from repaudit.report import write
-
-    report, paths = scanned.report, []
-    for wanted in outputs.files:
-        path = _beside_a_complete_one(wanted, report)
-        try:
-            report = write(scanned.report, path, columns=scanned.columns)
-        except OSError as error:
-            raise UnfinishedError(
-                f"the report could not be written to `{path}`: {error.strerror}",
-                detail="The clean pass is kept: the same command does not repeat it.",
-                remedy="-o another/folder",
-            ) from None
-        paths.append(path)
-    return Written(report, tuple(paths))
-
-
-def _beside_a_complete_one(path: Path, report: Report) -> Path:
-    """Where a report goes: one that is not complete never replaces one that is, or that cannot be read."""
-    from repaudit.report import RunStatus, read
-
-    if report.run.status is RunStatus.COMPLETE or not path.exists():
-        return path
-    with suppress(InvalidReport):
-        if read(path).run.status is not RunStatus.COMPLETE:
-            return path
-    return path.with_name(f"{path.stem}.partial.json")
-
-
-def _print(written: Written, as_json: bool, presentation: Presentation) -> None:
+def present(saved: Saved, presentation: Presentation, *, as_json: bool) -> None:
+    """Prints a report on stdout, and on stderr where its files lie."""
     from repaudit.render.terminal import console_for, print_report, print_summary
 
-    report = written.report
-    for path in written.paths:
+    report = saved.report
+    for path in saved.paths:
         sys.stderr.write(f"report: {path}\n")
     if as_json:
         sys.stdout.write(report.model_copy(update={"per_image": None}).to_json())

@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from repaudit.cli.scan import Baseline, ExitZero, Profile, Quiet, Settings, Verbose
-
-GATE_FAILED = 1
+from repaudit.cli.scan import Baseline, ExitZero, Files, Profile, Quiet, Settings, Verbose
 
 
 def gate(
@@ -19,18 +17,19 @@ def gate(
     profile: Profile = None,
     settings: Settings = None,
     baseline: Baseline = None,
+    output: Files = None,
     exit_zero: ExitZero = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Judge a saved report again, by the gates of a profile or its own; nothing is measured, no model is needed."""
+    from repaudit.cli._run import Presentation, present
     from repaudit.judge import judge_again
-    from repaudit.render.terminal import console_for, print_report, print_summary
+    from repaudit.output import prepare, reopened, save
 
+    outputs = prepare(output or [])
     judged = judge_again(report, profile=profile, settings=settings or [], baseline=baseline, directory=Path.cwd())
-    if quiet:
-        print_summary(judged, console_for())
-    else:
-        print_report(judged, console_for(), verbose=verbose)
-    status = judged.run.exit_code
-    raise typer.Exit(0 if exit_zero and status == GATE_FAILED else status)
+    columns = reopened(report)[1] if outputs.files else None
+    presentation = Presentation(outputs=tuple(output or ()), quiet=quiet, verbose=verbose, exit_zero=exit_zero)
+    present(save(judged, columns, outputs), presentation, as_json=outputs.stdout)
+    raise typer.Exit(presentation.status(judged))

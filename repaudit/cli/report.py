@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from repaudit.cli.scan import Files
 from repaudit.errors import UsageError
 
 
@@ -17,11 +18,12 @@ def report(
         typer.Argument(metavar="REPORT", help="A report.json written by scan, or its folder.", show_default=False),
     ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of reports instead.")] = False,
+    output: Files = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Every metric.")] = False,
 ) -> None:
-    """Print a saved report again; nothing is measured, no model is needed."""
-    from repaudit.render.terminal import console_for, print_report
-    from repaudit.report import read
+    """Show a saved report again, or write it as HTML, Markdown, JUnit or CSV; no model is needed."""
+    from repaudit.cli._run import Presentation, present
+    from repaudit.output import prepare, reopened, save
     from repaudit.report import schema as report_schema
 
     if schema:
@@ -29,4 +31,8 @@ def report(
         return
     if path is None:
         raise UsageError("which report?", remedy="repaudit report out/report.json   (or: repaudit report --schema)")
-    print_report(read(path / "report.json" if path.is_dir() else path), console_for(), verbose=verbose)
+    outputs = prepare(output or [])
+    shown, columns = reopened(path)
+    saved = save(shown, columns, outputs)
+    presentation = Presentation(outputs=tuple(output or ()), quiet=bool(outputs.files), verbose=verbose, exit_zero=True)
+    present(saved, presentation, as_json=outputs.stdout)

@@ -16,7 +16,8 @@ Files = Annotated[
         "-o",
         "--output",
         metavar="FILE|DIR|-",
-        help="Where the report goes; repeatable. FILE.json, a folder, or - for JSON on stdout.",
+        help="Where the report goes, repeatable: FILE.json, .html, .md, .csv, .xml (JUnit), "
+        "DIR for all of them with figures, or - for JSON on stdout.",
         envvar="REPAUDIT_OUTPUT",
     ),
 ]
@@ -235,8 +236,10 @@ def _engine(name: str) -> list[str]:
 
 def _folder_for(output: list[str] | None) -> Path:
     """Where adversarial images go."""
+    from repaudit.output.destination import is_folder
+
     for each in output or []:
-        if each != "-" and (Path(each).is_dir() or not Path(each).suffix):
+        if is_folder(each):
             return Path(each) / "adversarials"
     raise UsageError("--save-adversarials needs a folder to save them in", remedy="-o DIR --save-adversarials")
 

@@ -4,16 +4,64 @@ import os
 
 import pytest
 
-from repaudit.cli._outputs import prepare
 from repaudit.errors import InvalidOutput
+from repaudit.output import Format, prepare
 
 
 def test_a_dash_is_stdout_and_a_name_without_suffix_a_folder(tmp_path):
     outputs = prepare(("-", str(tmp_path / "out"), str(tmp_path / "r.json")))
 
     assert outputs.stdout
-    assert outputs.files == (tmp_path / "out" / "report.json", tmp_path / "r.json")
+    assert {target.path for target in outputs.files} == {
+        tmp_path / "out" / "report.json",
+        tmp_path / "out" / "report.html",
+        tmp_path / "out" / "report.md",
+        tmp_path / "r.json",
+    }
+    assert outputs.folders == (tmp_path / "out",)
     assert (tmp_path / "out").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("a.json", Format.JSON),
+        ("a.html", Format.HTML),
+        ("a.md", Format.MARKDOWN),
+        ("a.xml", Format.JUNIT),
+        ("a.csv", Format.CSV),
+    ],
+)
+def test_the_extension_says_the_format(tmp_path, name, format):
+    (target,) = prepare((str(tmp_path / name),)).files
+
+    assert target.format is format
+
+
+def test_a_slash_at_the_end_makes_a_folder_of_a_name_with_a_dot(tmp_path):
+    assert prepare((f"{tmp_path}/model.v2/",)).folders == (tmp_path / "model.v2",)
+
+
+def test_json_is_written_before_anything_that_could_go_wrong(tmp_path):
+    outputs = prepare((str(tmp_path / "a.html"), str(tmp_path / "b.csv"), str(tmp_path / "c.json")))
+
+    assert outputs.files[0].format is Format.JSON
+
+
+@pytest.mark.parametrize("name", ["index.html", "README.md", "build.xml", "data.csv"])
+def test_somebody_elses_file_of_any_format_is_never_overwritten(tmp_path, name):
+    (tmp_path / name).write_text("<html>mine</html>")
+
+    with pytest.raises(InvalidOutput, match="no report of repaudit"):
+        prepare((str(tmp_path / name),))
+
+
+def test_somebody_elses_figures_are_never_overwritten(tmp_path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "thesis.svg").write_text("<svg/>")
+
+    with pytest.raises(InvalidOutput, match="figures"):
+        prepare((str(tmp_path),))
 
 
 @pytest.mark.parametrize("name", ["report.pdf", "report.yaml"])
@@ -21,6 +69,7 @@ def test_a_format_that_does_not_exist_is_refused_with_one_that_does(tmp_path, na
     with pytest.raises(InvalidOutput) as refused:
         prepare((str(tmp_path / name),))
     assert refused.value.remedy.endswith("report.json")
+    assert ".html" in refused.value.detail
 
 
 def test_a_missing_folder_is_named_with_the_command_that_makes_it(tmp_path):
