@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repaudit.errors import InvalidOutput, nearest
+from repaudit.errors import InvalidOutput
 from repaudit.output.formats import Format, is_ours
 
 if TYPE_CHECKING:
@@ -74,11 +74,10 @@ def _format(path: Path) -> Format:
     try:
         return Format(path.suffix)
     except ValueError:
-        near = nearest(path.suffix, list(Format), 1) or [Format.JSON.value]
         raise InvalidOutput(
             f"`{path}`: no report format is called `{path.suffix}`",
             detail="formats: .json, .html, .md, .csv, .xml (JUnit); a name without a suffix is a folder",
-            remedy=f"-o {path.with_suffix(near[0])}",
+            remedy=f"-o {path.with_suffix(Format.JSON)}",
         ) from None
 
 
