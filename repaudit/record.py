@@ -132,6 +132,7 @@ def _entry(outcome: AuditOutcome, images_count: int) -> AuditEntry:
         skipped |= dict.fromkeys(missing, f"the audit could not finish: {outcome.reason}")
     return AuditEntry(
         id=outcome.audit.id,
+        question=outcome.audit.question,
         version=outcome.audit.version,
         status=AuditStatus(outcome.status.value),
         reason=outcome.reason,

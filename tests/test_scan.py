@@ -1,6 +1,7 @@
 """A scan end to end, in process."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,6 +94,15 @@ def test_the_report_agrees_with_scikit_learns_digits_and_the_shipped_network(tmp
     assert metrics["accuracy.top1"].value == pytest.approx(right, abs=1e-9)
     rms = (features.norm(dim=1) / features.shape[1] ** 0.5).mean().item()
     assert metrics["geometry.rms"].value == pytest.approx(rms, rel=1e-5)
+
+
+def test_the_report_says_of_each_audit_what_it_asks(tmp_path):
+    report = carry_out(order(tmp_path, audits=["accuracy", "cones"]), SilentProgress()).report
+
+    pages = Path(__file__).parents[1] / "docs" / "audits"
+    for audit in report.audits:
+        heading, _, _ = (pages / f"{audit.id}.md").read_text().partition("\n")
+        assert heading == f"# {audit.id}: {audit.question[0].lower()}{audit.question[1:]}"
 
 
 def test_a_limit_takes_that_many_images_of_all_classes(tmp_path):

@@ -119,7 +119,14 @@ class Audit(Generic[P]):
 
         offer = Offer(declared=self.declared, elsewhere={}) if self.offer is None else self.offer(resolved)
         return BoundAudit(
-            id=name, version=self.version, needs=self.needs, offer=offer, parameters=resolved, run=run, check=check
+            id=name,
+            question=self.question,
+            version=self.version,
+            needs=self.needs,
+            offer=offer,
+            parameters=resolved,
+            run=run,
+            check=check,
         )
 
 
@@ -128,6 +135,7 @@ class BoundAudit:
     """An audit with its parameters; what a scan runs."""
 
     id: str
+    question: str
     version: int
     needs: frozenset[Capability]
     offer: Offer

@@ -67,6 +67,8 @@ class AuditEntry(Section):
     """One audit: what was asked, and what it could not say."""
 
     id: Text
+    question: Text | None = None
+    """What it asks, in plain words; null in reports of the first versions."""
     version: int
     """Rises when the same inputs give another number."""
     status: AuditStatus
