@@ -21,7 +21,7 @@ def battery_line(report: Report) -> str:
     checks = _checks(report)
     if not checks:
         return f"{_PREFIX}not checked ({_why_not(report)})"
-    made = {name: check for name, check in checks.items() if check.get("verdict") != "skipped"}
+    made = made_checks(report)
     if not made:
         reason = safe(str(next(iter(checks.values())).get("sentence", "no reason given")), 300)
         return f"{_PREFIX}no check could be made ({reason})"
@@ -37,6 +37,11 @@ def battery_line(report: Report) -> str:
 def failed_checks(report: Report) -> list[str]:
     """Names of the checks that failed, in the battery's order."""
     return [name for name, check in _checks(report).items() if check.get("verdict") == "failed"]
+
+
+def made_checks(report: Report) -> dict[str, Mapping[str, object]]:
+    """The checks that could be made, by name, in the battery's order."""
+    return {name: check for name, check in _checks(report).items() if check.get("verdict") != "skipped"}
 
 
 def _checks(report: Report) -> dict[str, Mapping[str, object]]:

@@ -1,0 +1,247 @@
+"""What each audit found, in plain words, each sentence with its figures; an audit that did not run says nothing."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from repaudit.render.attacks import radius
+from repaudit.render.headlines import headline
+from repaudit.render.masking import AUDIT as MASKING
+from repaudit.render.masking import failed_checks, made_checks
+from repaudit.render.plain import number, safe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pydantic import JsonValue
+
+    from repaudit.report import Metric, Report
+
+
+def sentences(report: Report, audit: str) -> list[str]:
+    """All that one audit's numbers say; empty for an audit that is not known here."""
+    return [sentence for say in _OF_AUDIT.get(audit, ()) if (sentence := say(report))]
+
+
+def temperature_helps(metrics: Mapping[str, Metric]) -> bool:
+    """Whether the fitted temperature lowers the ECE of the held-out half."""
+    before, after = metrics.get("calibration.ece_heldout"), metrics.get("calibration.ece_after_temperature")
+    return before is not None and after is not None and after.value < before.value
+
+
+def _accuracy(report: Report) -> str:
+    top1 = report.metrics.get("accuracy.top1")
+    if top1 is None:
+        return ""
+    return f"It answers {_percent(top1.value)} of {top1.n:,} images right{_worst_class(report)}."
+
+
+def _worst_class(report: Report) -> str:
+    figure = report.figures.get("accuracy.per_class", {})
+    shares, counts, names = _numbers(figure, "accuracy"), _numbers(figure, "images"), figure.get("name")
+    if len(shares) < 2 or len(shares) != len(counts) or not isinstance(names, list) or len(names) != len(shares):
+        return ""
+    never = sum(share == 0 for share in shares)
+    if never > 1:
+        return f", and none of {never:,} of the {len(shares):,} classes"
+    worst = min(range(len(shares)), key=shares.__getitem__)
+    return (
+        f"; of its {len(shares):,} classes the worst is “{safe(str(names[worst]))}”, "
+        f"with {_percent(shares[worst])} of {counts[worst]:,.0f}"
+    )
+
+
+def _selective(report: Report) -> str:
+    figure = report.figures.get("selective.risk_coverage", {})
+    coverage, risk = _numbers(figure, "coverage"), _numbers(figure, "risk")
+    if not risk or len(coverage) != len(risk):
+        return ""
+    half = min(range(len(coverage)), key=lambda at: abs(coverage[at] - 0.5))
+    return (
+        f"If it answered only the {100 * coverage[half]:.0f} % of the images that it is surest of, it would be "
+        f"wrong on {_percent(risk[half])} of them; answering all, on {_percent(risk[-1])}."
+    )
+
+
+def _ranking(report: Report) -> str:
+    """Where the area lies between a perfect ranking and one that says nothing."""
+    aurc, risk = (
+        report.metrics.get("selective.aurc"),
+        _numbers(report.figures.get("selective.risk_coverage", {}), "risk"),
+    )
+    if aurc is None or not risk or not 0 < risk[-1] < 1:
+        return ""
+    error = risk[-1]
+    best = error + (1 - error) * math.log1p(-error)
+    return (
+        f"The area under its risk–coverage curve is {number(aurc.value)}: a perfect ranking of these answers would "
+        f"have {number(best)}, one that says nothing {number(error)}."
+    )
+
+
+def _within_chance(report: Report) -> bool:
+    """The audit found the ECE inside the band of a perfectly calibrated model, and warns of it."""
+    return any(warning.code == "calibration-error-within-chance" for warning in report.warnings)
+
+
+def _calibration(report: Report) -> str:
+    metrics = report.metrics
+    gap = metrics.get("calibration.signed_gap")
+    if gap is None:
+        return ""
+    points = f"{100 * abs(gap.value):.1f} points"
+    above = "above" if gap.value > 0 else "below"
+    if gap.interval is None:
+        sentence = f"Mean confidence lies {points} {above} accuracy, on {gap.n:,} images only"
+    elif gap.interval.low <= 0 <= gap.interval.high:
+        sentence = f"Mean confidence and accuracy differ by {points}, no more than sampling explains"
+    elif _within_chance(report):
+        sentence = f"Mean confidence lies {points} {above} accuracy; bin by bin no error stands out from chance"
+    else:
+        sentence = f"{'Over' if gap.value > 0 else 'Under'}-confident by {points}"
+    return f"{sentence}{_recalibration(metrics)}."
+
+
+def _recalibration(metrics: Mapping[str, Metric]) -> str:
+    before, after = metrics.get("calibration.ece_heldout"), metrics.get("calibration.ece_after_temperature")
+    temperature = metrics.get("calibration.temperature")
+    if before is None or after is None or temperature is None:
+        return ""
+    if not temperature_helps(metrics):
+        return (
+            f"; on the held-out half temperature {number(temperature.value)} does not lower ECE "
+            f"({before.value:.3f} before, {after.value:.3f} after)"
+        )
+    sentence = (
+        f"; on the held-out half temperature {number(temperature.value)} takes ECE "
+        f"from {before.value:.3f} to {after.value:.3f}"
+    )
+    scale, scaled = metrics.get("calibration.feature_scale"), metrics.get("calibration.ece_after_feature_scale")
+    if scale is not None and scaled is not None:
+        joint = ", and" if scaled.value < before.value else "; but"
+        sentence += f"{joint} scaling the features by {number(scale.value)} takes it to {scaled.value:.3f}"
+    return sentence
+
+
+def _null(report: Report) -> str:
+    """Only where the ECE exceeds the band: the audit itself warns where it does not."""
+    ece, null = report.metrics.get("calibration.ece"), report.metrics.get("calibration.null_ece")
+    if ece is None or null is None or ece.value <= null.value or _within_chance(report):
+        return ""
+    return (
+        f"ECE {number(ece.value)} is more than chance explains: a perfectly calibrated model would show "
+        f"{number(null.value)} on average with {ece.n:,} images."
+    )
+
+
+def _geometry(report: Report) -> str:
+    keys = [headline(report, f"geometry.pearson.{center}") for center in ("class_mean", "minimum_loss")]
+    mean, point = (report.metrics.get(key) for key in keys)
+    if mean is None or point is None:
+        return ""
+    kind = "Spearman" if ".spearman." in keys[1] else "Pearson"
+    others = " (of the others)" if keys[0].endswith("_loo") else ""
+    if not (_tells(mean) or _tells(point)):
+        return f"With {point.n:,} images no association of confidence with the features' directions can be seen."
+    return (
+        f"Confidence is associated with the cosine of the feature to its class mean{others} by {kind} "
+        f"{mean.value:+.2f}{_doubt(mean)}, and to the point of minimum loss by {point.value:+.2f}{_doubt(point)}."
+    )
+
+
+def _bias(report: Report) -> str:
+    share = report.metrics.get("geometry.bias_dependence")
+    if share is None:
+        return ""
+    return f"Without its head's bias {_percent(share.value)} of the right answers of a class would change, on average."
+
+
+def _tells(metric: Metric) -> bool:
+    return metric.interval is not None and not metric.interval.low <= 0 <= metric.interval.high
+
+
+def _doubt(metric: Metric) -> str:
+    return "" if _tells(metric) else " (not told from 0)"
+
+
+def _cones(report: Report) -> str:
+    never = report.metrics.get("cones.never_share")
+    if never is None:
+        return ""
+    return (
+        f"{100 * never.value:.1f} % of the right answers stay right all the way as the feature shrinks to the origin."
+    )
+
+
+def _first_error(report: Report) -> str:
+    step = report.metrics.get("cones.first_error_step")
+    if step is None:
+        return ""
+    return f"The first wrong answer on that way comes at step {step.value:.0f} of 100 on average, never counted as 100."
+
+
+def _robustness(report: Report) -> str:
+    rates = {
+        key: metric for key, metric in report.metrics.items() if key.startswith("robustness.") and key.endswith(".asr")
+    }
+    single = {key: metric for key, metric in rates.items() if key != "robustness.worst.asr"}
+    if not single:
+        return ""
+    key = max(single, key=lambda name: single[name].value)
+    rate = single[key]
+    name = key.split(".")[1]
+    threat = f" ({radius(report, name)})" if radius(report, name) else ""
+    sentence = f"The most successful attack, {name}{threat}, breaks {100 * rate.value:.1f} % of the right answers"
+    if rate.value > 0.95:
+        sentence += " (saturated: a smaller radius would tell models apart)"
+    if failed_checks(report):
+        return f"{sentence}; the gradients that it followed are masked, so the truth may be far worse."
+    return f"{sentence}; a stronger attack can only break more."
+
+
+def _worst_case(report: Report) -> str:
+    worst = report.metrics.get("robustness.worst.robust_accuracy")
+    if worst is None:
+        return ""
+    return f"Of all images attacked, {_percent(worst.value)} are answered right whichever of these attacks is used."
+
+
+def _masking(report: Report) -> str:
+    made, failed = made_checks(report), failed_checks(report)
+    if not made:
+        return ""
+    if not failed:
+        return (
+            f"None of the {len(made)} checks that could be made found a sign of hidden gradients; "
+            "that does not prove that there is none."
+        )
+    first = report.figures[f"{MASKING}.battery"][failed[0]]
+    told = first.get("sentence") if isinstance(first, dict) else None
+    return f"{len(failed)} of {len(made)} checks failed, {safe(failed[0])} first: {safe(str(told), 300)}."
+
+
+def _numbers(figure: Mapping[str, JsonValue], name: str) -> list[float]:
+    """A series of a figure; empty where it is none, as a foreign report may have it."""
+    series = figure.get(name)
+    if not isinstance(series, list):
+        return []
+    values = [float(value) for value in series if isinstance(value, int | float)]
+    return values if len(values) == len(series) else []
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+SHORT: tuple[Callable[[Report], str], ...] = (_calibration, _null, _geometry, _cones, _robustness)
+"""What a summary says: an audit's first sentence, and what must be known with it."""
+_OF_AUDIT: Mapping[str, tuple[Callable[[Report], str], ...]] = {
+    "accuracy": (_accuracy,),
+    "calibration": (_calibration, _null),
+    "geometry": (_geometry, _bias),
+    "cones": (_cones, _first_error),
+    "selective": (_selective, _ranking),
+    "robustness": (_robustness, _worst_case),
+    "masking": (_masking,),
+}
