@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from repaudit.conductor import scan
     from repaudit.data import load_data
-    from repaudit.report import Report
+    from repaudit.public import Report, scan
     from repaudit.sources import load_model
 
 __all__ = ["Report", "__version__", "load_data", "load_model", "scan"]
 
 _HOME = {
-    "Report": "repaudit.report",
+    "Report": "repaudit.public",
     "load_data": "repaudit.data",
     "load_model": "repaudit.sources",
-    "scan": "repaudit.conductor",
+    "scan": "repaudit.public",
 }
 
 

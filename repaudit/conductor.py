@@ -19,12 +19,11 @@ from repaudit.data import DataRequest, check_reference, open_images
 from repaudit.device import choose_device, choose_dtype, choose_shape, halved
 from repaudit.errors import Interrupted, InvalidProfile, UnfinishedError
 from repaudit.examination import Conditions, Examination, examine
-from repaudit.progress import SilentProgress
 from repaudit.record import Occasion, columns_of, data_section, judged, report_of
 from repaudit.sources import ModelRequest, open_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     import numpy as np
 
@@ -125,69 +124,6 @@ def carry_out(order: Order, progress: Progress) -> Scanned:
     if before is not None:
         report = compared(Side(report, columns, "this scan"), before, keys)
     return Scanned(judged(report, order.profile.gates, declared), columns, examination.stopped_by)
-
-
-def scan(
-    model: str,
-    data: str,
-    *,
-    profile: str | None = None,
-    audits: Sequence[str] | None = None,
-    settings: Sequence[str] = (),
-    limit: int | None = None,
-    arch: str | None = None,
-    preprocess: str | None = None,
-    device: str = "auto",
-    dtype: str = "float32",
-    adversarials: Path | None = None,
-    baseline: Path | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Report:
-    """`repaudit scan` for scripts and notebooks.
-
-    Args:
-        model: a model reference, such as `resnet50.a1_in1k` or `weights.pth`.
-        data: a data reference, such as `imagenet-val:/data/imagenet` or `npz:test.npz`.
-        profile: a shipped profile's name or a YAML file.
-        audits: only these of the profile.
-        settings: `KEY=VALUE` as after `--set`.
-        limit: images at most, stratified by class.
-        arch: the network of a checkpoint.
-        preprocess: `timm:NAME`, `torchvision:WEIGHTS` or a YAML file.
-        device: `auto`, `cpu`, `cuda`, …
-        dtype: `float32`, or `bfloat16` for the clean pass and searches.
-        adversarials: folder for images that broke the model.
-        baseline: a report that `worse(…)` compares with.
-        seed: of every draw.
-        progress: where stages and remarks go; nowhere by default.
-
-    Returns:
-        The report, judged; `report.run.exit_code` is what the command would have returned.
-
-    Raises:
-        UsageError: something about the call must change.
-        UnfinishedError: the device ran out of memory.
-    """
-    from repaudit.profiles import load
-
-    resolved = load(profile, audits=audits, settings=settings, limit=limit, directory=Path.cwd())
-    order = Order(
-        model=model,
-        data=data,
-        profile=resolved,
-        arch=arch,
-        preprocess=preprocess,
-        device=device,
-        dtype=dtype,
-        adversarials=adversarials,
-        baseline=baseline,
-        seed=seed,
-    )
-    scanned = carry_out(order, progress or SilentProgress())
-    if scanned.failure is not None:
-        raise scanned.failure
-    return scanned.report
 
 
 def _bound(profile: ResolvedProfile, *, baseline: bool) -> list[BoundAudit]:

@@ -28,7 +28,7 @@ LAYERS = [
     {"record"},
     {"conductor"},
     {"train"},
-    {"demo"},
+    {"demo", "public"},
     {"cli"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

@@ -14,6 +14,7 @@ LIGHT = (
     "repaudit.compare",
     "repaudit.judge",
     "repaudit.output",
+    "repaudit.public",
     "repaudit.render.terminal",
     "repaudit.render.progress",
 )

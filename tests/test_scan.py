@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from repaudit.conductor import Order, carry_out, scan
+from repaudit.conductor import Order, carry_out
 from repaudit.errors import InvalidData, InvalidModel, UnfinishedError
 from repaudit.profiles import load
 from repaudit.progress import SilentProgress
+from repaudit.public import scan
 
 MODEL, DATA = "embedded:digits-cnn", "digits"
 

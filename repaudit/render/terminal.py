@@ -16,10 +16,11 @@ from repaudit.profiles import Severity
 from repaudit.render.attacks import attacks_line
 from repaudit.render.headlines import family, shown_keys
 from repaudit.render.masking import battery_line, failed_checks
-from repaudit.render.plain import number, safe, value_and_interval
-from repaudit.render.readings import BAD, next_step, readings
+from repaudit.render.plain import safe, value_and_interval
+from repaudit.render.readings import next_step, readings
+from repaudit.render.summary import summary_line
 from repaudit.render.table import TableColumn, lay_out
-from repaudit.report import AuditStatus, Outcome, RunStatus
+from repaudit.report import AuditStatus, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -96,31 +97,9 @@ def print_report(report: Report, console: Console, *, verbose: bool = False) -> 
 
 def print_summary(report: Report, console: Console) -> None:
     """One line: how the gates stand, and which failed."""
-    verdicts = report.gates
-    failed = [verdict for verdict in verdicts if verdict.failed]
-    warned = sum(verdict.outcome in BAD and not verdict.failed for verdict in verdicts)
-    if not verdicts:
-        said = "no gates were set"
-    elif failed:
-        said = (
-            f"{len(failed)} of {len(verdicts)} gates failed: {', '.join(_failure(verdict) for verdict in failed[:3])}"
-        )
-        said += " …" if len(failed) > 3 else ""
-    else:
-        said = "the gate holds" if len(verdicts) == 1 else f"all {len(verdicts)} gates hold"
-        if warned:
-            said = f"{warned} of {len(verdicts)} gates only warned"
-        unproven = sum(verdict.outcome == Outcome.UNPROVEN for verdict in verdicts)
-        said += f", {unproven} of them unproven" if unproven else ""
-    if report.run.status is not RunStatus.COMPLETE:
-        said += f" · {report.run.status}: {safe(report.run.message or 'not all of it was measured', 300)}"
-    style = "bold red" if failed else ""
-    _write(console, Text(f"{said} · profile {safe(report.profile.name)} · {report.run.duration_s:.1f} s", style=style))
-
-
-def _failure(verdict: Verdict) -> str:
-    value = "not measured" if verdict.observed is None else number(verdict.observed)
-    return f"{safe(verdict.gate)} ({value})"
+    style = "bold red" if any(verdict.failed for verdict in report.gates) else ""
+    told = f"{summary_line(report)} · profile {safe(report.profile.name)} · {report.run.duration_s:.1f} s"
+    _write(console, Text(told, style=style))
 
 
 def _header(report: Report) -> str:

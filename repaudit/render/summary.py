@@ -1,0 +1,44 @@
+"""How the gates stand, in one line of any length."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from repaudit.render.plain import number, safe
+from repaudit.render.readings import BAD
+from repaudit.report import Outcome, RunStatus
+
+if TYPE_CHECKING:
+    from repaudit.report import Report, Verdict
+
+NAMED = 3
+"""Failed gates that the line names."""
+
+
+def summary_line(report: Report) -> str:
+    """How the gates stand, which failed, and whether the scan came to its end."""
+    said = _gates(report)
+    if report.run.status is not RunStatus.COMPLETE:
+        said += f" · {report.run.status}: {safe(report.run.message or 'not all of it was measured', 300)}"
+    return said
+
+
+def _gates(report: Report) -> str:
+    verdicts = report.gates
+    failed = [verdict for verdict in verdicts if verdict.failed]
+    if not verdicts:
+        return "no gates were set"
+    if failed:
+        named = ", ".join(_failure(verdict) for verdict in failed[:NAMED])
+        return f"{len(failed)} of {len(verdicts)} gates failed: {named}" + (" …" if len(failed) > NAMED else "")
+    said = "the gate holds" if len(verdicts) == 1 else f"all {len(verdicts)} gates hold"
+    warned = sum(verdict.outcome in BAD and not verdict.failed for verdict in verdicts)
+    if warned:
+        said = f"{warned} of {len(verdicts)} gates only warned"
+    unproven = sum(verdict.outcome == Outcome.UNPROVEN for verdict in verdicts)
+    return said + (f", {unproven} of them unproven" if unproven else "")
+
+
+def _failure(verdict: Verdict) -> str:
+    value = "not measured" if verdict.observed is None else number(verdict.observed)
+    return f"{safe(verdict.gate)} ({value})"
