@@ -1,27 +1,19 @@
-"""Paired statistics between two reports on the same images.
-
-Two reports can be compared only where ids, bytes, labels and subset of the images agree, and version and parameters of
-the audit in question. Preprocessing belongs to the model: that it differs is a remark.
-"""
+"""One metric of two reports, image by image."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repaudit.errors import InvalidReport
 from repaudit.finding import Better
 from repaudit.metrics.binning import BINS, Bins, BinSums, equal_mass, equal_width
 from repaudit.metrics.calibration import expected_error, over_part, under_part
 from repaudit.metrics.paired import (
     LEAST_PAIRS,
     Difference,
-    NoPair,
     detectable,
     difference_of_means,
     difference_of_shares,
@@ -29,144 +21,15 @@ from repaudit.metrics.paired import (
     is_paired,
 )
 from repaudit.randomness import generator
-from repaudit.report import BaselineSection, Comparison, read, read_per_image
+from repaudit.report import Comparison
 from repaudit.report.attack_codes import CODES, NOT_ATTACKED, AttackOutcome
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from repaudit.report import DataSection, Report
+    from repaudit.compare.sides import Side
 
 LEVEL = 0.95
 TOO_FEW = f"fewer than {LEAST_PAIRS} pairs: resamples of so few hardly differ and would prove anything"
 ROBUST, BROKEN = CODES[AttackOutcome.ROBUST], CODES[AttackOutcome.BROKEN]
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """A report and its per-image columns."""
-
-    report: Report
-    columns: Mapping[str, np.ndarray]
-    name: str
-    """How messages call it."""
-    sha256: str = ""
-    """Of its file, where it has one."""
-
-
-def open_side(path: Path) -> Side:
-    """A saved report with its sidecar.
-
-    Raises:
-        InvalidReport: either cannot be read, or they do not belong together.
-    """
-    path = path / "report.json" if path.is_dir() else path
-    report = read(path)
-    if report.per_image is None:
-        raise InvalidReport(
-            f"{path} has no per-image rows, so nothing can be paired with it",
-            remedy="-o DIR in the scan that wrote it: `-o -` alone keeps no sidecar",
-        )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Side(report, read_per_image(report.per_image, path), str(path), digest)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What decides whether reports can be compared, known before anything is measured."""
-
-    data: DataSection
-    versions: Mapping[str, int]
-    """By audit."""
-    parameters: Mapping[str, Mapping[str, object]]
-    """JSON values, by audit."""
-
-    @classmethod
-    def of(cls, report: Report) -> Asked:
-        """That of a report."""
-        return cls(
-            report.data,
-            {audit.id: audit.version for audit in report.audits},
-            {audit.id: audit.params for audit in report.audits},
-        )
-
-
-def refuse_incomparable(now: Asked, before: Side, keys: Sequence[str]) -> None:
-    """Refuses to pair what is not the same.
-
-    Args:
-        now: what is compared.
-        before: with this baseline.
-        keys: of the metrics in question; only their audits must agree.
-
-    Raises:
-        InvalidReport: with every difference that matters.
-    """
-    base = Asked.of(before.report)
-    found = [
-        f"images: {label}: {theirs} in the baseline, {mine} here"
-        for label, mine, theirs in _data(now.data, base.data)
-        if mine != theirs
-    ]
-    for name in dict.fromkeys(key.partition(".")[0] for key in keys):
-        if name not in base.versions:
-            found.append(f"audit {name}: not in the baseline")
-            continue
-        if now.versions[name] != base.versions[name]:
-            found.append(f"audit {name}: version {base.versions[name]} in the baseline, {now.versions[name]} here")
-        here, there = now.parameters[name], base.parameters[name]
-        found += [
-            f"audit {name}: {field} is {there.get(field)!r} in the baseline, {here.get(field)!r} here"
-            for field in sorted({*here, *there})
-            if here.get(field) != there.get(field)
-        ]
-    missing = {name for key in keys for name in needed_columns(key) if name not in before.columns}
-    found += [f"per-image rows: no `{name}` in the baseline" for name in sorted(missing)]
-    if found:
-        raise InvalidReport(
-            f"{before.name} cannot be compared with this",
-            detail="\n".join(found),
-            remedy="repaudit scan BASELINE_MODEL with this data and profile, and its report as --baseline",
-        )
-
-
-def needed_columns(key: str) -> tuple[str, ...]:
-    """The per-image columns that a metric follows from."""
-    if key.startswith("robustness."):
-        return (
-            "id",
-            f"attack_{key.split('.')[1]}_outcome",
-        )
-    single = {"accuracy.top5": "top5", "calibration.nll": "log_p_label", "calibration.brier": "brier"}
-    return ("id", single[key]) if key in single else ("id", "label", "prediction", "confidence")
-
-
-def baseline_section(now: Report, before: Side) -> BaselineSection:
-    """What a report keeps of its baseline."""
-    mine, theirs = now.model, before.report.model
-    notes = [] if mine.preprocess == theirs.preprocess else ["the baseline is preprocessed otherwise"]
-    if now.tool.version != before.report.tool.version:
-        notes.append(f"the baseline was measured by repaudit {before.report.tool.version}")
-    return BaselineSection(
-        sha256=before.sha256, model=theirs.resolved, weights_sha256=theirs.weights_sha256, notes=notes
-    )
-
-
-def compared(now: Side, before: Side, keys: Sequence[str]) -> Report:
-    """The report of a side with its baseline, and some metrics compared; what cannot be paired is left out.
-
-    Args:
-        now: with its rows.
-        before: comparable with it.
-        keys: full names.
-    """
-    comparisons = {}
-    for key in sorted(keys):
-        rows = all(name in side.columns for side in (now, before) for name in needed_columns(key))
-        if rows and key in now.report.metrics and key in before.report.metrics:
-            with suppress(NoPair):
-                comparisons[key] = compare(key, now, before)
-    return now.report.model_copy(update={"baseline": baseline_section(now.report, before), "comparisons": comparisons})
 
 
 def compare(key: str, now: Side, before: Side) -> Comparison:
@@ -224,15 +87,6 @@ def _aligned(first: Side, second: Side) -> tuple[np.ndarray, np.ndarray]:
     if not np.array_equal(one[orders[0]], other[orders[1]]):
         raise ValueError("only the same images can be paired")
     return orders
-
-
-def _data(mine: DataSection, theirs: DataSection) -> list[tuple[str, object, object]]:
-    return [
-        ("number", mine.images_count, theirs.images_count),
-        ("subset", mine.subset, theirs.subset),
-        ("labels", mine.labels, theirs.labels),
-        ("fingerprint of ids, bytes and labels", mine.fingerprint, theirs.fingerprint),
-    ]
 
 
 def _accuracy(pair: _Pair, key: str) -> Difference:
