@@ -123,7 +123,7 @@ def carry_out(order: Order, progress: Progress) -> Scanned:
     report, columns = report_of(examination, order.profile, occasion), columns_of(examination)
     if before is not None:
         report = compared(Side(report, columns, "this scan"), before, keys)
-    return Scanned(judged(report, order.profile.gates, declared), columns, examination.stopped_by)
+    return Scanned(judged(report, order.profile, declared, datetime.now(UTC).date()), columns, examination.stopped_by)
 
 
 def _bound(profile: ResolvedProfile, *, baseline: bool) -> list[BoundAudit]:

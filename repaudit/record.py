@@ -14,7 +14,7 @@ import torch
 from repaudit import __version__
 from repaudit.errors import Interrupted
 from repaudit.examination import INTERRUPTED_BEFORE_ITS_END, AuditOutcome, Examination, Status
-from repaudit.gates import judge
+from repaudit.gates import apply_waivers, judge
 from repaudit.numerics import settings_in_force
 from repaudit.report import (
     AuditEntry,
@@ -38,11 +38,12 @@ from repaudit.report import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import date
 
     from repaudit.classifier import Card
     from repaudit.finding import KeySpec
     from repaudit.images import ImageSet
-    from repaudit.profiles import Gate, ResolvedProfile
+    from repaudit.profiles import ResolvedProfile
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow")
 PASSED, GATE_FAILED, UNFINISHED, INTERRUPTED = 0, 1, 3, 130
@@ -78,15 +79,17 @@ def report_of(examination: Examination, profile: ResolvedProfile, occasion: Occa
     )
 
 
-def judged(report: Report, gates: Sequence[Gate], declared: Sequence[KeySpec]) -> Report:
+def judged(report: Report, profile: ResolvedProfile, declared: Sequence[KeySpec], today: date) -> Report:
     """The same report with a verdict for each gate, and the exit status that follows.
 
     Args:
         report: of a scan.
-        gates: that were checked before it.
+        profile: whose gates were checked before it.
         declared: what they were checked against.
+        today: in UTC, by which waivers are counted.
     """
-    report = report.with_verdicts(judge(report, gates, declared))
+    report = report.with_verdicts(judge(report, profile.gates, declared))
+    report = apply_waivers(report, profile.gates, profile.waivers, today)
     if report.run.exit_code != PASSED or not any(verdict.failed for verdict in report.gates):
         return report
     return report.model_copy(update={"run": report.run.model_copy(update={"exit_code": GATE_FAILED})})

@@ -221,7 +221,7 @@ def test_a_key_that_stands_twice_is_refused_with_both_lines_and_a_way_out(tmp_pa
     [
         ("limit: 5\naudit: [accuracy]", "own.yaml:2", "`audits:`"),
         ("audits: [accuracy]\ngate: [top1 >= 1]", "own.yaml:2", "`gates:`"),
-        ("waivers: []", "own.yaml:1", ""),
+        ("plugins: []", "own.yaml:1", ""),
     ],
 )
 def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_key(tmp_path, text, where, named):

@@ -5,7 +5,8 @@
     @95% strict     passes only if proven good: even the unfavourable bound lies inside
 
 What was not measured, or has no interval where the gate needs one, does not hold. While an attack left images
-without a verdict (`error_share` > 0), a gate on its figures is at best unproven.
+without a verdict (`error_share` > 0), a gate on its figures is at best unproven. A waiver excuses what does not hold
+until its last day.
 """
 
 from __future__ import annotations
@@ -14,5 +15,15 @@ from repaudit.gates.checking import check
 from repaudit.gates.judging import judge
 from repaudit.gates.naming import relative_keys, resolve
 from repaudit.gates.refusing import HIGHEST, refuse_percentage, refuse_relative
+from repaudit.gates.waiving import apply_waivers
 
-__all__ = ["HIGHEST", "check", "judge", "refuse_percentage", "refuse_relative", "relative_keys", "resolve"]
+__all__ = [
+    "HIGHEST",
+    "apply_waivers",
+    "check",
+    "judge",
+    "refuse_percentage",
+    "refuse_relative",
+    "relative_keys",
+    "resolve",
+]

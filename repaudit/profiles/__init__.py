@@ -4,5 +4,16 @@ from __future__ import annotations
 
 from repaudit.profiles.gate import Gate, Severity, parse_gate
 from repaudit.profiles.resolve import ResolvedProfile, load, names, summary
+from repaudit.profiles.waiver import Waiver, read_waiver
 
-__all__ = ["Gate", "ResolvedProfile", "Severity", "load", "names", "parse_gate", "summary"]
+__all__ = [
+    "Gate",
+    "ResolvedProfile",
+    "Severity",
+    "Waiver",
+    "load",
+    "names",
+    "parse_gate",
+    "read_waiver",
+    "summary",
+]

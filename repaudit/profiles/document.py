@@ -6,6 +6,8 @@ import math
 import re
 import tomllib
 from dataclasses import dataclass
+from datetime import date, time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import yaml
@@ -13,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from repaudit.errors import InvalidProfile, nearest
 from repaudit.profiles.gate import Gate, Severity, parse_gate
+from repaudit.profiles.shown import shown
+from repaudit.profiles.waiver import read_waiver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +33,7 @@ EXPECTED = {
     "data": "a data reference",
     "audits": "a list of names, or a mapping from names to parameters",
     "gates": "a list of conditions such as `ece <= 0.05 @95%`, or of mappings with `if` and `level`",
+    "waivers": "a list of mappings such as `{gate: ece, until: YYYY-MM-DD, reason: why}`",
 }
 
 
@@ -54,6 +59,7 @@ class ProfileFile(BaseModel):
     data: str | None = None
     audits: list[str] | dict[str, dict[str, JsonValue] | None] | None = None
     gates: list[str | dict[str, JsonValue]] | None = None
+    waivers: list[dict[str, JsonValue]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +98,14 @@ class Document:
         except ValidationError as error:
             key = str(error.errors()[0]["loc"][0])
             raise InvalidProfile(
-                f"{self.where(key)}: `{key}` cannot be {_short(self.values[key])}",
+                f"{self.where(key)}: `{key}` cannot be {shown(self.values[key])}",
                 detail=f"`{key}` is {EXPECTED[key]}",
                 remedy="docs/profiles.md lists every key with an example",
             ) from None
         for row, entry in enumerate(checked.gates or []):
             read_gate(entry, self.where("gates", row))
+        for row, waiver in enumerate(checked.waivers or []):
+            read_waiver(waiver, partial(self.where, "waivers", row))
         return checked
 
 
@@ -115,7 +123,7 @@ def read_gate(entry: str | Mapping[str, JsonValue], where: str) -> Gate:
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidProfile(
-            f"{where}: a gate's mapping has `if` and optionally `level`; got {_short(entry)}",
+            f"{where}: a gate's mapping has `if` and optionally `level`; got {shown(entry)}",
             detail=f"`{first['loc'][0]}`: {first['msg']}",
             remedy="{if: ece <= 0.05 @95%, level: warn}",
         ) from None
@@ -153,24 +161,40 @@ class _Loader(yaml.SafeLoader):
     """Reads 1e-3 as a number, which YAML 1.1 does not, and refuses what JSON cannot hold."""
 
 
+class _Date(str):
+    """What YAML takes for a date, by its text: no calendar may have it."""
+
+    __slots__ = ()
+
+
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
 )
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: _Date(node.value))
 
 
-def parse_yaml(text: str) -> JsonValue:
+def parse_yaml(text: str, place: Place = ()) -> JsonValue:
     """A YAML document of JSON values.
+
+    Args:
+        text: of the document.
+        place: of the whole document in its profile.
 
     Raises:
         yaml.YAMLError: no YAML.
-        ValueError: it holds a date, an infinity, an alias or a key that is no text.
+        ValueError: it holds a date elsewhere than in a waiver, an infinity, an alias or a key that is no text.
     """
     if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Loader)):
         raise ValueError("aliases (`*name`) are not supported: write the value out")
-    return _json_value(yaml.load(text, Loader=_Loader))
+    return _json_value(yaml.load(text, Loader=_Loader), place)
 
 
-def _json_value(value: object) -> JsonValue:
+def _json_value(value: object, place: Place) -> JsonValue:
+    if isinstance(value, (_Date, date, time)):
+        text = str(value) if isinstance(value, _Date) else value.isoformat()
+        if len(place) == 3 and (place[0], place[2]) == ("waivers", "until"):
+            return text
+        raise ValueError(f"{text} is read as a date: quote it")
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -178,12 +202,12 @@ def _json_value(value: object) -> JsonValue:
             raise ValueError(f"{value} is no number that JSON can hold")
         return value
     if isinstance(value, list):
-        return [_json_value(item) for item in value]
+        return [_json_value(item, (*place, row)) for row, item in enumerate(value)]
     if isinstance(value, dict):
-        wrong = [key for key in value if not isinstance(key, str)]
+        wrong = [key for key in value if isinstance(key, _Date) or not isinstance(key, str)]
         if wrong:
             raise ValueError(f"the key {wrong[0]!r} is no text: quote it")
-        return {key: _json_value(item) for key, item in value.items()}
+        return {key: _json_value(item, (*place, key)) for key, item in value.items()}
     raise ValueError(f"{value} is read as a {type(value).__name__}: quote it")
 
 
@@ -196,7 +220,7 @@ def _read_toml(path: Path, label: str, text: str) -> Document | None:
         return None
     label = f"{label} [tool.repaudit]"
     try:
-        return Document(path=path, label=label, values=_mapping(_json_value(table), label), lines={})
+        return Document(path=path, label=label, values=_mapping(_json_value(table, ()), label), lines={})
     except ValueError as error:
         raise InvalidProfile(f"{label}: {error}") from None
 
@@ -206,7 +230,7 @@ def _mapping(value: JsonValue, label: str) -> Mapping[str, JsonValue]:
         return {}
     if not isinstance(value, dict):
         raise InvalidProfile(
-            f"{label}: a profile is a mapping, not {_short(value)}", remedy="audits: [accuracy, calibration]"
+            f"{label}: a profile is a mapping, not {shown(value)}", remedy="audits: [accuracy, calibration]"
         )
     return value
 
@@ -236,8 +260,3 @@ def _lines(text: str, label: str) -> dict[Place, int]:
     if root is not None:
         visit(root, ())
     return lines
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"

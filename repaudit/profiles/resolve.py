@@ -15,6 +15,7 @@ from repaudit.errors import InvalidProfile, nearest
 from repaudit.profiles.document import Document, ProfileFile, read, read_gate
 from repaudit.profiles.origins import chosen_by_hand, located, origins_of, set_by_hand
 from repaudit.profiles.settings import apply_settings, split_settings
+from repaudit.profiles.waiver import Waiver, read_waiver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +47,7 @@ class ResolvedProfile:
     audits: Mapping[str, Mapping[str, JsonValue]]
     """Raw parameters by audit, in the order in which the audits run."""
     gates: tuple[Gate, ...]
+    waivers: tuple[Waiver, ...]
     limit: int | None
     """Images at most, for every audit; an audit's own limit can only lower it."""
     seed: int | None
@@ -137,6 +139,7 @@ def _resolved(
     resolved = checked.model_dump(mode="json", exclude={"extends"}) | {
         "audits": parameters,
         "gates": checked.gates or [],
+        "waivers": checked.waivers or [],
     }
     canonical = json.dumps(resolved, sort_keys=True, allow_nan=False)
     return ResolvedProfile(
@@ -146,6 +149,7 @@ def _resolved(
         resolved=resolved,
         audits=parameters,
         gates=tuple(read_gate(entry, name) for entry in checked.gates or []),
+        waivers=tuple(read_waiver(entry, lambda *_: name) for entry in checked.waivers or []),
         limit=checked.limit,
         seed=checked.seed,
         model=checked.model,

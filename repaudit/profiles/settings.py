@@ -64,7 +64,7 @@ def _parse(text: str) -> tuple[str, JsonValue]:
     if not equals or not all(key.split(".")):
         raise InvalidProfile(f"--set {text}: not KEY=VALUE", remedy="--set calibration.bins=20")
     try:
-        return key, parse_yaml(value)
+        return key, parse_yaml(value, (key,))
     except yaml.YAMLError:
         raise InvalidProfile(f"--set {text}: the value is no YAML", remedy=f"--set {key}='[a, b]', quoted") from None
     except ValueError as error:

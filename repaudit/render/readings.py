@@ -8,6 +8,7 @@ from repaudit.profiles import Severity, names
 from repaudit.render.masking import failed_checks
 from repaudit.render.plain import number, safe
 from repaudit.render.sentences import SHORT, temperature_helps
+from repaudit.render.waived import waived_step
 from repaudit.report import Outcome, RunStatus
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def next_step(report: Report) -> str:
     if not failed:
         if failed_checks(report) and any(verdict.metric.startswith("robustness.") for verdict in report.gates):
             return "its gradients are masked, so the gates on robustness prove nothing; mend that before it ships."
+        if waived := waived_step(report.gates):
+            return waived
         if any(verdict.outcome == Outcome.UNPROVEN for verdict in report.gates):
             return "more images would prove what is marked ~, or disprove it."
         if any(verdict.level is Severity.WARN and verdict.outcome in BAD for verdict in report.gates):

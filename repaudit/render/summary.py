@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from repaudit.render.plain import number, safe
 from repaudit.render.readings import BAD
+from repaudit.render.waived import waived_count
 from repaudit.report import Outcome, RunStatus
 
 if TYPE_CHECKING:
@@ -28,14 +29,19 @@ def _gates(report: Report) -> str:
     failed = [verdict for verdict in verdicts if verdict.failed]
     if not verdicts:
         return "no gates were set"
+    waived = waived_count(verdicts)
     if failed:
         named = ", ".join(_failure(verdict) for verdict in failed[:NAMED])
-        return f"{len(failed)} of {len(verdicts)} gates failed: {named}" + (" …" if len(failed) > NAMED else "")
+        said = f"{len(failed)} of {len(verdicts)} gates failed: {named}" + (" …" if len(failed) > NAMED else "")
+        return f"{said} · {waived}" if waived else said
     said = "the gate holds" if len(verdicts) == 1 else f"all {len(verdicts)} gates hold"
     warned = sum(verdict.outcome in BAD and not verdict.failed for verdict in verdicts)
     if warned:
         said = f"{warned} of {len(verdicts)} gates only warned"
     unproven = sum(verdict.outcome == Outcome.UNPROVEN for verdict in verdicts)
+    if waived:
+        others = ((warned, "only warned"), (unproven, "unproven"))
+        return ", ".join([waived, *(f"{count} {word}" for count, word in others if count)])
     return said + (f", {unproven} of them unproven" if unproven else "")
 
 

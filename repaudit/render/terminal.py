@@ -43,6 +43,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     Outcome.UNPROVEN: ("pass ~", "yellow"),
     Outcome.FAIL: ("FAIL", "bold red"),
     Outcome.NOT_MEASURED: ("NOT MEASURED", "bold red"),
+    Outcome.WAIVED: ("waived", "yellow"),
 }
 
 
@@ -150,7 +151,7 @@ def _word(verdict: Verdict) -> tuple[str, str]:
 
 def _explanations(report: Report) -> Iterator[tuple[Text, str]]:
     """What did not simply pass, failures first."""
-    order = [Outcome.FAIL, Outcome.NOT_MEASURED, Outcome.UNPROVEN]
+    order = [Outcome.FAIL, Outcome.NOT_MEASURED, Outcome.WAIVED, Outcome.UNPROVEN]
     for outcome in order:
         for verdict in report.gates:
             if verdict.outcome == outcome:

@@ -15,7 +15,7 @@ from repaudit.report.provenance import (
 )
 from repaudit.report.run import Cost, Environment, EvaluationShapeEntry, Run, RunStatus, scrubbed
 from repaudit.report.sidecar import PerImage, read_per_image
-from repaudit.report.verdicts import Outcome, Verdict, VerdictSummary
+from repaudit.report.verdicts import Outcome, Verdict, VerdictSummary, WaiverEntry
 from repaudit.report.writing import replace_file
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "Tool",
     "Verdict",
     "VerdictSummary",
+    "WaiverEntry",
     "WarningEntry",
     "gather",
     "read",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
@@ -102,6 +103,8 @@ class Run(Section):
     started_utc: Text
     """ISO 8601."""
     duration_s: Annotated[float, Field(ge=0)]
+    judged_on: date | None = None
+    """The day, in UTC, by which waivers were counted; null where nothing was judged yet."""
     seed: int
     environment: Environment
     clean_pass: Cost

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,17 @@ class Outcome(StrEnum):
     """It holds as far as can be seen, but these images do not prove it."""
     FAIL = "fail"
     NOT_MEASURED = "not measured"
+    WAIVED = "waived"
+    """It failed or was not measured, and the profile excuses it until a day."""
+
+
+class WaiverEntry(Section):
+    """What excuses a gate."""
+
+    until: date
+    """The last day on which it does."""
+    reason: Text
+    """As the profile gives it."""
 
 
 class Verdict(Section):
@@ -43,6 +55,8 @@ class Verdict(Section):
     """Whether it makes the exit status 1."""
     reason: Text
     """One sentence with the number that decided."""
+    waiver: WaiverEntry | None = None
+    """What excuses the gate where the outcome is `waived`; else null."""
 
 
 class VerdictSummary(Section):
