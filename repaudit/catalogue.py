@@ -7,11 +7,16 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from repaudit.errors import UsageError, nearest
+from repaudit.finding import Bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pydantic import BaseModel
+
+
+NAMED = 20
+"""Known names that a refusal lists."""
 
 
 class Kind(StrEnum):
@@ -49,15 +54,43 @@ def page(kind: Kind, name: str) -> Page:
         UsageError: nothing of this kind has that name; the nearest is suggested.
     """
     known = {entry.name: entry for entry in entries(kind)}
+    if kind is Kind.METRICS:
+        name = _metric_named(name, list(known))
     if name not in known:
-        near = nearest(name, known, 1)
+        near = _nearest(name, known)
+        some = ", ".join(list(known)[:NAMED]) + (f" and {len(known) - NAMED} more" if len(known) > NAMED else "")
         raise UsageError(
             f"`{name}` is not among the {kind.value}",
-            detail=f"known: {', '.join(known)}",
+            detail=f"known: {some}",
             remedy=f"repaudit list {kind.value} {near[0]}" if near else f"repaudit list {kind.value}",
         )
-    sections = {Kind.AUDITS: _audit_sections, Kind.ATTACKS: _attack_sections}.get(kind)
+    sections = {Kind.AUDITS: _audit_sections, Kind.ATTACKS: _attack_sections, Kind.METRICS: _metric_sections}.get(kind)
     return Page(known[name], {} if sections is None else sections(name))
+
+
+def _nearest(name: str, known: Iterable[str]) -> list[str]:
+    """The full name whose whole or last segment is most like what was asked."""
+    shorts = {each.rpartition(".")[2]: each for each in known}
+    found = nearest(name, [*known, *shorts], 1)
+    return [shorts.get(found[0], found[0])] if found else []
+
+
+def _metric_named(name: str, known: list[str]) -> str:
+    """The pattern of the one metric that a full or short name means, else the name itself.
+
+    Raises:
+        UsageError: it is short for several.
+    """
+    from repaudit.gates.naming import is_short_for, resolve
+
+    found = resolve(name, known) or [pattern for pattern in known if "*" in pattern and is_short_for(name, pattern)]
+    if len(found) > 1:
+        raise UsageError(
+            f"`{name}` is short for {len(found)} metrics",
+            detail=", ".join(found),
+            remedy=f"repaudit list metrics {found[0]}",
+        )
+    return found[0] if found else name
 
 
 def entries(kind: Kind) -> list[Entry]:
@@ -132,6 +165,36 @@ def _audit_sections(name: str) -> dict[str, list[Entry]]:
     return {f"parameters, as in --set {name}.KEY=VALUE": _fields(audit.parameters), "metrics": keys}
 
 
+def _metric_sections(name: str) -> dict[str, list[Entry]]:
+    from repaudit import audits
+    from repaudit.metrics.paired import is_paired
+
+    owner = next(each for each in audits.names() if name in audits.load(each).keys)
+    offered = audits.load(owner)
+    spec = next(spec for spec in offered.declared if spec.pattern == name)
+    defined = offered.definitions[name]
+    example = name.replace("*", "fgsm")
+    operator = {"higher": ">=", "lower": "<="}.get(spec.better, "<= or >=")
+    level = "" if spec.bounds is Bounds.NONE else " @95%"
+    told = [
+        Entry("is", defined.text),
+        Entry("from", defined.source),
+        Entry("unit", spec.unit),
+        Entry("direction", _BETTER[spec.better]),
+        Entry("interval", _INTERVAL[spec.bounds]),
+        Entry("audit", owner),
+        Entry("gate", f"{example} {operator} NUMBER{level}"),
+    ]
+    if is_paired(name):
+        told.append(Entry("compared", f"image by image with a baseline: worse({example}) <= NUMBER @95%"))
+    return {"": told}
+
+
+_INTERVAL = {
+    Bounds.ANY: "one-sided bounds at any level",
+    Bounds.RESAMPLED: "resampled; one-sided bounds up to 99.5 %",
+    Bounds.NONE: "none; a gate compares the value itself",
+}
 _BETTER = {"lower": "lower is better", "higher": "higher is better", "neither": "describes the model"}
 
 

@@ -64,6 +64,16 @@ def key_specs(unit: Unit, better: Better, bounds: Bounds, *patterns: str) -> tup
     return tuple(KeySpec(pattern=pattern, unit=unit, better=better, bounds=bounds) for pattern in patterns)
 
 
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a key is, for somebody who meets it for the first time."""
+
+    text: str
+    """In a sentence or two, with its formula where a formula is shorter."""
+    source: str
+    """Paper, equation or table; or the argument where there is no paper."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """One number with its unit, direction, count and interval.

@@ -55,3 +55,46 @@ def test_a_preset_is_listed_and_has_the_page_of_its_attack():
 
     assert "8/255" in listed["autoattack_s"]
     assert page(Kind.ATTACKS, "pgd_s").sections == page(Kind.ATTACKS, "pgd").sections
+
+
+@pytest.mark.parametrize("name", audits.names())
+def test_every_metric_of_an_audit_is_defined_once_with_its_source_and_nothing_else_is(name):
+    audit = audits.load(name)
+
+    assert sorted(audit.definitions) == sorted(audit.keys)
+    for key, definition in audit.definitions.items():
+        assert 20 < len(definition.text) < 320, key
+        assert definition.text.endswith("."), key
+        assert len(definition.source) > 5, key
+
+
+def test_a_metric_s_page_says_what_it_is_its_unit_direction_and_source_by_its_short_name():
+    (rows,) = page(Kind.METRICS, "ece").sections.values()
+    said = {row.name: row.summary for row in rows}
+
+    assert page(Kind.METRICS, "ece").entry.name == "calibration.ece"
+    assert "15 equal-width bins (a, b]" in said["is"]
+    assert "Naeini et al. 2015" in said["from"]
+    assert (said["unit"], said["direction"]) == ("fraction", "lower is better")
+    assert said["gate"] == "calibration.ece <= NUMBER @95%"
+    assert "worse(calibration.ece)" in said["compared"]
+
+
+def test_an_attack_s_metric_is_explained_by_the_pattern_that_it_fits():
+    assert page(Kind.METRICS, "pgd_w.robust_accuracy").entry.name == "robustness.*.robust_accuracy"
+
+
+def test_what_has_no_interval_is_not_offered_with_a_level_and_what_cannot_be_paired_not_as_compared():
+    (rows,) = page(Kind.METRICS, "temperature").sections.values()
+    said = {row.name: row.summary for row in rows}
+
+    assert said["gate"] == "calibration.temperature <= or >= NUMBER"
+    assert "compared" not in said
+
+
+def test_a_short_name_of_several_metrics_is_refused_with_all_of_them():
+    with pytest.raises(UsageError) as refused:
+        page(Kind.METRICS, "class_mean")
+
+    assert "geometry.pearson.class_mean" in refused.value.detail
+    assert refused.value.remedy == "repaudit list metrics geometry.cosine.class_mean"

@@ -21,7 +21,7 @@ from repaudit.errors import InvalidProfile, nearest
 if TYPE_CHECKING:
     from repaudit.classifier import Capability, Classifier
     from repaudit.evidence import Evidence
-    from repaudit.finding import Finding, KeySpec
+    from repaudit.finding import Definition, Finding, KeySpec
     from repaudit.images import ImageSet
     from repaudit.progress import Progress
 
@@ -74,6 +74,8 @@ class Audit(Generic[P]):
     needs: frozenset[Capability]
     declared: tuple[KeySpec, ...]
     """Every key it can yield under any parameters."""
+    definitions: Mapping[str, Definition]
+    """What each declared key is, by its pattern."""
     parameters: type[P]
     run: Callable[[Case[P]], Iterable[Finding]]
     offer: Callable[[P], Offer] | None = None

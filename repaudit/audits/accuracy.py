@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repaudit.audits import Audit
+from repaudit.audits._accuracy_definitions import DEFINITIONS
 from repaudit.case import Case, Parameters
 from repaudit.finding import Better, Bounds, Column, Figure, Finding, Measurement, Skipped, Unit, key_specs
 from repaudit.metrics.intervals import wilson
@@ -67,6 +68,7 @@ audit = Audit(
     version=1,
     needs=frozenset(),
     declared=key_specs(Unit.FRACTION, Better.HIGHER, Bounds.ANY, "accuracy.top1", "accuracy.top5"),
+    definitions=DEFINITIONS,
     parameters=AccuracyParameters,
     run=run,
 )

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from repaudit.audits import Audit
+from repaudit.audits._calibration_definitions import DEFINITIONS
 from repaudit.audits._calibration_figures import feature_scaling, fit, null_band, reliability
 from repaudit.audits._recalibrated import HELD_OUT, partitions_of, recalibrated
 from repaudit.audits._recalibration import Recalibration, Unavailable, recalibrate, split
@@ -199,6 +200,7 @@ audit = Audit(
         *key_specs(Unit.FRACTION, Better.NEITHER, Bounds.NONE, "calibration.null_ece"),
         *HELD_OUT,
     ),
+    definitions=DEFINITIONS,
     parameters=CalibrationParameters,
     run=run,
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repaudit.audits import Audit
+from repaudit.audits._cones_definitions import DEFINITIONS
 from repaudit.audits._geometry_measure import NO_CORRECT, mean_of
 from repaudit.case import Case, Parameters
 from repaudit.classifier import Capability
@@ -86,6 +87,7 @@ audit = Audit(
         *key_specs(Unit.STEPS, Better.NEITHER, Bounds.ANY, KEYS[0]),
         *key_specs(Unit.FRACTION, Better.NEITHER, Bounds.ANY, KEYS[1]),
     ),
+    definitions=DEFINITIONS,
     parameters=ConesParameters,
     run=run,
 )

@@ -11,6 +11,7 @@ from repaudit.audits._geometry_alignment import CENTERS, LEAVE_ONE_OUT, align, a
 from repaudit.audits._geometry_centers import GeometryParameters, find_centers
 from repaudit.audits._geometry_collapse import DECLARED as COLLAPSE
 from repaudit.audits._geometry_collapse import collapse_findings
+from repaudit.audits._geometry_definitions import DEFINITIONS
 from repaudit.audits._geometry_measure import NO_CORRECT, Split, mean_of, split_of
 from repaudit.case import Case
 from repaudit.classifier import Capability
@@ -168,6 +169,7 @@ audit = Audit(
         *key_specs(Unit.CORRELATION, Better.NEITHER, Bounds.ANY, *_CORRELATIONS),
         *COLLAPSE,
     ),
+    definitions=DEFINITIONS,
     parameters=GeometryParameters,
     run=run,
 )

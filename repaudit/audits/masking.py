@@ -9,6 +9,7 @@ import numpy as np
 from repaudit.attacks.checks import preflight
 from repaudit.audits import Audit
 from repaudit.audits._masking_check import Check, Excess, findings, first_job, proportion
+from repaudit.audits._masking_definitions import DEFINITIONS
 from repaudit.audits._masking_gradient import DIRECTIONS, gradient_agreement
 from repaudit.audits._masking_numbered import fits
 from repaudit.audits._masking_parameters import MaskingParameters
@@ -161,6 +162,7 @@ audit = Audit(
         *key_specs(Unit.FRACTION, Better.LOWER, Bounds.NONE, *(f"masking.{name}" for name in COUNTS)),
         *key_specs(Unit.COSINE, Better.HIGHER, Bounds.NONE, f"masking.{COSINE}"),
     ),
+    definitions=DEFINITIONS,
     parameters=MaskingParameters,
     run=run,
     check=_check,

@@ -16,6 +16,7 @@ from repaudit.attacks.threat import parse_length
 from repaudit.audits import Audit, Offer
 from repaudit.audits._robustness_analyses import Analyses, relation_specs, relations_skipped
 from repaudit.audits._robustness_attack import Engine
+from repaudit.audits._robustness_definitions import DEFINITIONS
 from repaudit.audits._robustness_mechanism import SPECS as MECHANISM_SPECS
 from repaudit.audits._robustness_mechanism import mechanism_skipped
 from repaudit.audits._robustness_run import Attacked, attacked
@@ -216,6 +217,7 @@ audit = Audit(
     version=2,
     needs=frozenset(),
     declared=(*_specs("*"), *MECHANISM_SPECS),
+    definitions=DEFINITIONS,
     parameters=RobustnessParameters,
     run=run,
     offer=_offer,

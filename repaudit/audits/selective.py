@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repaudit.audits import Audit
+from repaudit.audits._selective_definitions import DEFINITIONS
 from repaudit.case import Case, Parameters
 from repaudit.finding import NOT_RESAMPLED, Better, Bounds, Figure, Finding, Measurement, Unit, key_specs
 from repaudit.metrics.selective import risk_coverage
@@ -53,6 +54,7 @@ audit = Audit(
     version=1,
     needs=frozenset(),
     declared=key_specs(Unit.FRACTION, Better.LOWER, Bounds.NONE, "selective.aurc"),
+    definitions=DEFINITIONS,
     parameters=SelectiveParameters,
     run=run,
 )

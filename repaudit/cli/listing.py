@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from repaudit.catalogue import Entry, Page
+
+WIDTH = 100
 
 
 def listing(
@@ -21,7 +24,8 @@ def listing(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", help="Only this one: an audit with its parameters, an attack with its options."
+            metavar="[NAME]",
+            help="Only this one: an audit with its parameters, an attack with its options, what a metric is.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
@@ -56,7 +60,7 @@ def _print_page(shown: Page, *, as_json: bool) -> None:
         return
     typer.echo(f"{shown.entry.name}: {shown.entry.summary}")
     for heading, rows in shown.sections.items():
-        typer.echo(f"\n{heading}")
+        typer.echo(f"\n{heading}" if heading else "")
         if rows:
             _print_rows(rows)
         else:
@@ -65,5 +69,9 @@ def _print_page(shown: Page, *, as_json: bool) -> None:
 
 def _print_rows(rows: Sequence[Entry]) -> None:
     width = max(len(row.name) for row in rows)
+    beside = max(WIDTH - width - 4, 40)
     for row in rows:
-        typer.echo(f"  {row.name:<{width}}  {row.summary}")
+        first, *others = wrap(row.summary, beside, break_on_hyphens=False) or [""]
+        typer.echo(f"  {row.name:<{width}}  {first}".rstrip())
+        for line in others:
+            typer.echo(f"  {'':<{width}}  {line}")
