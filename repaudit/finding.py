@@ -126,6 +126,15 @@ class Figure:
     data: Mapping[str, FigureValue]
 
 
+def plotted(values: np.ndarray) -> list[float | None]:
+    """Numbers as a plot needs them: four digits that count, None where one is not finite.
+
+    Args:
+        values: (n,) of any float type.
+    """
+    return [float(f"{value:.4g}") if math.isfinite(value) else None for value in values.tolist()]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """One value per image of the evidence, kept in the report's sidecar.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repaudit.audits._geometry_measure import NO_CORRECT, Split, correlations, mean_of
-from repaudit.finding import Column, Figure, FigureValue, Notice, Skipped, Unit
+from repaudit.finding import Column, Figure, Notice, Skipped, Unit, plotted
 from repaudit.metrics.alignment import cosines_to, leave_one_out_cosines
 from repaudit.metrics.summary import chunks
 
@@ -24,7 +24,7 @@ FEW_IMAGES = 20
 """With fewer images in its mean, a class's cosines are interpreted leave-one-out only."""
 
 _HISTOGRAM_EDGES = np.linspace(-1, 1, 41)
-_SCATTER_IMAGES = 2000
+_SCATTER_IMAGES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +157,12 @@ def _scatter(split: Split, alignment: Alignment, random: np.random.Generator) ->
         key="geometry.scatter",
         data={
             "images": n,
-            "rms": [float(value) for value in rms],
-            "confidence": [float(value) for value in split.summary.confidence[rows]],
+            "rms": plotted(rms),
+            "confidence": plotted(split.summary.confidence[rows]),
             "correct": [bool(value) for value in split.summary.correct[rows]],
-            **{f"cosine_{name}": _finite_or_none(cosines[rows]) for name, cosines in alignment.true.items()},
+            **{f"cosine_{name}": plotted(cosines[rows]) for name, cosines in alignment.true.items()},
         },
     )
-
-
-def _finite_or_none(values: np.ndarray) -> list[FigureValue]:
-    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 def _worst_aligned(split: Split, cosines: np.ndarray) -> Figure:
@@ -185,7 +181,7 @@ def _worst_aligned(split: Split, cosines: np.ndarray) -> Figure:
             "images": "initially correct, confidence > 0.99",
             "center": "minimum_loss",
             "class": [int(label) for label in classes],
-            "angle_degrees": [float(angle) for angle in degrees],
+            "angle_degrees": plotted(degrees),
             "mean_degrees": float(degrees.mean()) if len(degrees) else None,
         },
     )

@@ -27,7 +27,8 @@ DEFINITIONS: Mapping[str, Definition] = {
         "Croce & Hein 2020",
     ),
     "robustness.*.perturbation_rms": Definition(
-        "Length per dimension of what the attack adds to the feature, ‖f(x + δ) - f(x)‖ / √d at the attack's last iterate; mean.",
+        "Length per dimension of what the attack adds to the feature, ‖f(x + δ) - f(x)‖ / √d at the "
+        "attack's last iterate; mean.",
         _FIG7,
     ),
     "robustness.*.perturbation_pearson": Definition(
@@ -63,7 +64,8 @@ DEFINITIONS: Mapping[str, Definition] = {
         _RS,
     ),
     "robustness.mechanism.radial_share_small": Definition(
-        "Length of the change of the feature along f over its whole length, for one FGSM step of the smaller radius; mean.",
+        "Length of the change of the feature along f over its whole length, for one FGSM step of the "
+        "smaller radius; mean.",
         _RS,
     ),
 }

@@ -9,7 +9,7 @@ import numpy as np
 
 from repaudit.attacks.verdict import CODES, Evaluation, Outcome
 from repaudit.audits._robustness_relations import ASSOCIATED, correlation, success_by_cosine
-from repaudit.finding import Better, Figure, Finding, Measurement, Skipped, Unit
+from repaudit.finding import Better, Figure, Finding, Measurement, Skipped, Unit, plotted
 from repaudit.metrics.alignment import cosines_to, feature_norms
 from repaudit.metrics.frank_wolfe import sphere_centers
 from repaudit.metrics.intervals import student
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from repaudit.evidence import Evidence
 
-POINTS = 2000
+POINTS = 500
 """Images drawn in one figure at most."""
 
 
@@ -120,8 +120,8 @@ def perturbation_findings(
     yield Figure(
         key=f"robustness.{evaluation.setting.key}.perturbation",
         data={
-            "rms": clean_rms[:POINTS].tolist(),
-            "perturbation_rms": moved_rms[:POINTS].tolist(),
+            "rms": plotted(clean_rms[:POINTS]),
+            "perturbation_rms": plotted(moved_rms[:POINTS]),
             "broken": broken[:POINTS].tolist(),
             "n": len(moved_rms),
         },
