@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from repaudit import __version__
 from repaudit.render.plain import safe
+from repaudit.render.theme import css
 
 TEMPLATES = Path(__file__).with_name("templates")
 LONGEST_TEXT = 2000
@@ -39,7 +40,7 @@ def page(title: str, body: str, *, summary: str = "") -> str:
         title=title,
         summary=summary,
         version=__version__,
-        style=Markup(_source("page.css")),
+        style=Markup(css() + _source("page.css") + _source("parts.css")),
         script=script,
         script_hash=digest,
         body=Markup(body),
