@@ -16,6 +16,7 @@ Functions of `repaudit.metrics` raise plain `ValueError`: they know arrays, not 
 
 from __future__ import annotations
 
+import re
 import signal
 import unicodedata
 from difflib import get_close_matches
@@ -23,6 +24,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+_COMMAND_TO_CI = re.compile(
+    r"::(?=(?:[a-z]+-[a-z-]+|debug|notice|warning|error|group|endgroup|echo)\b)|##(?=[a-z]*\[)", re.IGNORECASE
+)
+"""GitHub's `::name::` at the beginning of a line, blanks aside; its old `##[name]` and Azure's `##vso[` anywhere."""
 
 
 class RepauditError(Exception):
@@ -107,13 +114,18 @@ class Interrupted(RepauditError):
 
 
 def printable(text: str) -> str:
-    r"""A foreign name on one line: control, format and surrogate characters become escapes such as `\n`."""
-    return "".join(
+    r"""A foreign name on one line: control, format and surrogate characters become escapes such as `\n`.
+
+    What a CI server would take for a command to itself, such as `::error::`, wherever a line is wrapped, loses its
+    first character to an escape.
+    """
+    shown = "".join(
         character.encode("unicode_escape").decode("ascii")
         if unicodedata.category(character)[0] == "C" or character in "\u2028\u2029"
         else character
         for character in text
     )
+    return _COMMAND_TO_CI.sub(lambda found: f"\\x{ord(found[0][0]):02x}{found[0][1:]}", shown)
 
 
 def nearest(asked: str, known: Iterable[str], count: int = 3) -> list[str]:

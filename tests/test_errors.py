@@ -29,3 +29,24 @@ def test_a_carriage_return_in_a_detail_does_not_overwrite_its_line():
     rendered = RepauditError("wrong", detail="first\r\nsecond\rthird").render()
 
     assert rendered.split("\n")[1:] == ["  first", "  second\\rthird"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("::add-mask::a", r"\x3a:add-mask::a"),
+        ("a::Error title=b::c", r"a\x3a:Error title=b::c"),
+        ("::warning", r"\x3a:warning"),
+        ("##[group]a", r"\x23#[group]a"),
+        ("a ##vso[task.complete]", r"a \x23#vso[task.complete]"),
+    ],
+)
+def test_a_command_to_a_ci_server_is_none_any_more(name, shown):
+    assert printable(name) == shown
+
+
+@pytest.mark.parametrize(
+    "name", ["std::vector", "embedded:digits-cnn", "# heading", "## [a](b)", "::", "at::native::errors"]
+)
+def test_what_only_looks_like_a_command_is_left_alone(name):
+    assert printable(name) == name

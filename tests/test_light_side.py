@@ -15,6 +15,10 @@ LIGHT = (
     "repaudit.judge",
     "repaudit.output",
     "repaudit.public",
+    "repaudit.render.csv",
+    "repaudit.render.github",
+    "repaudit.render.junit",
+    "repaudit.render.markdown",
     "repaudit.render.terminal",
     "repaudit.render.progress",
 )
