@@ -8,12 +8,13 @@ import repaudit
 ROOT = Path(repaudit.__file__).parent
 LAYERS = [
     {"errors", "progress", "preprocessing", "foreign"},
-    {"randomness", "shipped", "cache", "store"},
+    {"randomness", "shipped", "cache", "store", "published"},
     {"metrics"},
     {"finding"},
     {"profiles"},
     {"report"},
     {"compare", "gates"},
+    {"leaderboard"},
     {"render", "judge"},
     {"output"},
     {"images", "digits_network", "numerics"},

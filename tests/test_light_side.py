@@ -12,6 +12,8 @@ LIGHT = (
     "repaudit.profiles",
     "repaudit.gates",
     "repaudit.compare",
+    "repaudit.published",
+    "repaudit.leaderboard",
     "repaudit.judge",
     "repaudit.output",
     "repaudit.public",
