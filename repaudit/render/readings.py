@@ -50,7 +50,7 @@ def next_step(report: Report) -> str:
             "export that model and scan it again."
         )
     if first.outcome == Outcome.NOT_MEASURED:
-        return f"mend what kept {first.metric} from being measured, or take its gate out of the profile."
+        return f"mend what kept {safe(first.metric)} from being measured, or take its gate out of the profile."
     return "the same command with -v shows every number behind what failed."
 
 

@@ -192,7 +192,7 @@ def _robustness(report: Report) -> str:
     rate = single[key]
     name = key.split(".")[1]
     threat = f" ({radius(report, name)})" if radius(report, name) else ""
-    sentence = f"The most successful attack, {name}{threat}, breaks {100 * rate.value:.1f} % of the right answers"
+    sentence = f"The most successful attack, {safe(name)}{threat}, breaks {100 * rate.value:.1f} % of the right answers"
     if rate.value > 0.95:
         sentence += " (saturated: a smaller radius would tell models apart)"
     if failed_checks(report):

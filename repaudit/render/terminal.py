@@ -123,7 +123,7 @@ def _rows(report: Report, keys: list[str]) -> Iterator[list[Text] | Text]:
         metric = report.metrics.get(key)
         value, interval = ("–", "") if metric is None else value_and_interval(metric)
         count = "" if metric is None else f"{metric.n:,}"
-        left = [group if group != previous else "", safe(key.removeprefix(f"{group}.")), value, interval, count]
+        left = [safe(group) if group != previous else "", safe(key.removeprefix(f"{group}.")), value, interval, count]
         previous = group
         verdicts: list[Verdict | None] = [verdict for verdict in report.gates if verdict.metric == key]
         for verdict in verdicts or [None]:
