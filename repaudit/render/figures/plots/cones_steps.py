@@ -1,0 +1,90 @@
+"""At which step a feature loses its label while it shrinks to the origin."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from repaudit.render.figures._canvas import LEFT, RIGHT, WIDTH, Axis, Box, panel, share_axis, sheet, write
+from repaudit.render.figures._data import Column, Count, Data, read
+from repaudit.render.figures._marks import Look, key
+from repaudit.render.figures._plot import Plot, Sketch
+from repaudit.render.figures._words import measured, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from matplotlib.figure import Figure
+
+    from repaudit.render.figures._inks import Inks
+    from repaudit.report import Report
+
+STEPS = 100
+BAR = 5
+"""Steps a bar."""
+TICKS = (0.0, 25.0, 50.0, 75.0, 100.0)
+NEVER, FULL = 112.0, 126.0
+"""Where the bar of those that never err begins, and where the axis ends."""
+HATCH = "////"
+
+
+class Steps(Data):
+    """`cones.steps`: images by the first step at which they are misclassified."""
+
+    aligned = ("step", "first_misclassified")
+    images: Count
+    step: Column[Count]
+    first_misclassified: Column[Count]
+    never: Count
+
+
+def sketches(report: Report) -> Iterator[Sketch]:
+    """Yields the histogram over steps 1 to 100, and those that never err apart."""
+    data = read(Steps, report.figures.get("cones.steps"))
+    if data is None or not data.images or data.step != list(range(1, STEPS + 1)):
+        return
+    counts = np.array(data.first_misclassified)
+    if counts.sum() + data.never != data.images:
+        return
+    told = [f"{percent(data.never / data.images)} never lose their label"]
+    if counts.any():
+        median = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2)) + 1
+        told.append(f"half of the others lose it by step {median}")
+    mean = measured(report, "cones.first_error_step", "mean step")
+    yield Sketch(
+        title="First step at which the label is lost",
+        caption=f"Of {data.images:,} initially correct images, {' and '.join(told)} of 100 on the way to the origin"
+        f"{f'; {mean}, never counted as 100' if mean else ''}.",
+        alternative=f"Histogram of the first misclassified of 100 steps to the origin, {data.images:,} images: "
+        f"{'; '.join(told)}.",
+        paint=partial(paint, data),
+    )
+
+
+def paint(data: Steps, inks: Inks) -> Figure:
+    """Bars of five steps, and a hatched one apart; one vertical axis for both, from 0."""
+    figure = sheet()
+    shares = np.array(data.first_misclassified).reshape(-1, BAR).sum(1) / data.images
+    never = data.never / data.images
+    entries = [
+        (Look(inks.accents[0], box=True), "label lost"),
+        (Look(inks.accents[1], box=True), "never lost (hatched)"),
+    ]
+    key(figure, inks, 2, entries)
+    x = Axis("first misclassified step (100: the origin)", 0.0, FULL, TICKS, tuple(f"{tick:g}" for tick in TICKS))
+    highest = max(float(shares.max()), never)
+    box = Box(LEFT, 52, WIDTH - LEFT - RIGHT, 315 - 52 - 44)
+    axes = panel(figure, inks, box, x, share_axis("share of the initially correct", highest))
+    left = np.arange(0, STEPS, BAR)
+    axes.bar(left, shares, BAR, align="edge", color=inks.accents[0], edgecolor=inks.paper, linewidth=1)
+    axes.bar(
+        NEVER, never, BAR * 2.4, align="edge", facecolor="none", edgecolor=inks.accents[1], hatch=HATCH, linewidth=1.2
+    )
+    scale = box.width / FULL
+    write(figure, inks.muted, LEFT + (NEVER + 1.2 * BAR) * scale, box.top + box.height + 17, "never", align="center")
+    return figure
+
+
+plot = Plot(audit="cones", sketches=sketches)
