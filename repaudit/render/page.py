@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from base64 import b64encode
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from repaudit import __version__
 from repaudit.render.plain import safe
@@ -56,13 +57,33 @@ def rendered(template: str, **values: object) -> Markup:
     return Markup(_environment().get_template(template).render(values))
 
 
+def prose(text: str) -> Markup:
+    """A foreign sentence in which what stands between backticks is set as code."""
+    pieces = safe(text, LONGEST_TEXT).split("`")
+    if len(pieces) % 2 == 0:
+        return escape("`".join(pieces))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if at % 2 else piece for at, piece in enumerate(pieces)
+    )
+
+
+def key(name: str) -> Markup:
+    """A dotted name set as code, which a line may break after its dots and underscores."""
+    return Markup("<code>{}</code>").format(
+        Markup("").join(
+            Markup("{}<wbr>").format(piece) if piece[-1:] in "._" else piece
+            for piece in re.split(r"(?<=[._])(?=.)", safe(name, LONGEST_TEXT))
+        )
+    )
+
+
 def _fit(value: object) -> object:
     return value if isinstance(value, Markup) else safe(str(value), LONGEST_TEXT)
 
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -71,6 +92,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    environment.filters.update(prose=prose, key=key)
+    return environment
 
 
 @cache

@@ -44,12 +44,19 @@ def _worst_class(report: Report) -> str:
         return ""
     never = sum(share == 0 for share in shares)
     if never > 1:
-        return f", and none of {never:,} of the {len(shares):,} classes"
+        return f"; {never:,} of its {len(shares):,} classes it never gets right"
     worst = min(range(len(shares)), key=shares.__getitem__)
     return (
         f"; of its {len(shares):,} classes the worst is “{safe(str(names[worst]))}”, "
         f"with {_percent(shares[worst])} of {counts[worst]:,.0f}"
     )
+
+
+def _mistakes(report: Report) -> str:
+    share = report.metrics.get("mistakes.sure_share")
+    if share is None:
+        return ""
+    return f"{_percent(share.value)} of the images are {safe(share.note) or 'wrong and sure'}."
 
 
 def _selective(report: Report) -> str:
@@ -238,6 +245,7 @@ SHORT: tuple[Callable[[Report], str], ...] = (_calibration, _null, _geometry, _c
 """What a summary says: an audit's first sentence, and what must be known with it."""
 _OF_AUDIT: Mapping[str, tuple[Callable[[Report], str], ...]] = {
     "accuracy": (_accuracy,),
+    "mistakes": (_mistakes,),
     "calibration": (_calibration, _null),
     "geometry": (_geometry, _bias),
     "cones": (_cones, _first_error),

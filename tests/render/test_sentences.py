@@ -37,7 +37,7 @@ def test_classes_that_are_never_right_are_counted_instead_of_one_being_named(mak
     figure = per_class(name=["a", "b", "c"], images=[1, 1, 1], accuracy=[0, 0, 1])
 
     (sentence,) = sentences(make_report(bare("accuracy.top1", 1 / 3, 3), figure), "accuracy")
-    assert sentence.endswith("and none of 2 of the 3 classes.")
+    assert sentence.endswith("; 2 of its 3 classes it never gets right.")
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,17 @@ def test_every_audit_that_ran_has_a_sentence_of_its_own(make_report):
         bare("geometry.pearson.class_mean", 0.5),
         bare("geometry.pearson.minimum_loss", 0.5),
         bare("cones.never_share", 0.3),
+        Measurement(
+            key="mistakes.sure_share", value=0.02, unit=Unit.FRACTION, better=Better.LOWER, n=50,
+            interval_reason="not sampled", note="wrong with confidence of at least 0.9",
+        ),
         bare("cones.first_error_step", 80.0),
         bare("robustness.fgsm.asr", 0.25),
         bare("robustness.worst.asr", 0.25),
         bare("robustness.worst.robust_accuracy", 0.6),
-    )
+    )  # fmt: skip
 
+    assert sentences(report, "mistakes") == ["2.0 % of the images are wrong with confidence of at least 0.9."]
     assert "first wrong answer on that way comes at step 80 of 100" in sentences(report, "cones")[1]
     assert "60.0 % are answered right" in sentences(report, "robustness")[1]
     for audit in ("accuracy", "calibration", "geometry", "cones", "robustness"):
@@ -106,7 +111,7 @@ def test_every_audit_that_ran_has_a_sentence_of_its_own(make_report):
 
 
 def report_audits() -> tuple[str, ...]:
-    return ("accuracy", "calibration", "geometry", "cones", "selective", "robustness", "masking")
+    return ("accuracy", "calibration", "geometry", "cones", "selective", "robustness", "masking", "mistakes")
 
 
 def test_an_audit_that_did_not_run_or_is_not_known_says_nothing(make_report):

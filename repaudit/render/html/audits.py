@@ -10,8 +10,10 @@ from markupsafe import Markup
 
 from repaudit.render.attacks import attacks_line
 from repaudit.render.headlines import shown_keys
+from repaudit.render.html.classes import AUDIT as ACCURACY
 from repaudit.render.html.classes import ClassTable, class_table
 from repaudit.render.html.limits import Listing
+from repaudit.render.html.mistakes import AUDIT as MISTAKES
 from repaudit.render.html.mistakes import Mistakes, mistakes
 from repaudit.render.html.numbers import MetricRow, metric_row, owner
 from repaudit.render.html.series import one_number, one_word
@@ -39,8 +41,8 @@ class FigureView:
 
     title: str
     caption: str
-    alternative: str
     svg: Markup
+    """Which names and describes itself to screen readers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class AuditView:
 def audit_views(report: Report, drawings: Sequence[Drawing], limits: Limits) -> Listing[AuditView]:
     """A section for each audit, in the order in which they ran; metrics of none come last."""
     known = [audit.id for audit in report.audits]
-    strangers = any(owner(key) not in known for key in shown_keys(report, everything=True))
+    strangers = any(owner(key) not in known for key in report.metrics)
     rest = AuditEntry(id=REST, version=0, status=AuditStatus.OK, params={}, images_count=0)
     entries = [*report.audits, *([rest] if strangers else [])]
     shown = limits.cut(enumerate(entries), limits.audits)
@@ -101,7 +103,7 @@ def _view(
     report: Report, entry: AuditEntry, place: int, known: list[str], drawings: Sequence[Drawing], limits: Limits
 ) -> AuditView:
     def mine(key: str) -> bool:
-        return owner(key) == entry.id if entry.version else owner(key) not in known
+        return owner(key) == entry.id if entry.version else owner(key) not in known and key in report.metrics
 
     first = [key for key in shown_keys(report, everything=False) if mine(key)]
     rest = [key for key in shown_keys(report, everything=True) if mine(key) and key not in set(first)]
@@ -120,8 +122,8 @@ def _view(
         figures=tuple(_figure(drawing) for drawing in drawings if drawing.audit == entry.id),
         checks=limits.cut(_checks(report, limits) if entry.id == MASKING else ()),
         missing=limits.cut(_missing(entry.skipped, limits)),
-        classes=class_table(report, limits) if entry.id == "accuracy" else None,
-        mistakes=mistakes(report, limits) if entry.id == "accuracy" else None,
+        classes=class_table(report, limits) if entry.id == ACCURACY else None,
+        mistakes=mistakes(report, limits) if entry.id == MISTAKES else None,
     )
 
 
@@ -133,7 +135,7 @@ def _trouble(entry: AuditEntry, limits: Limits) -> str:
 
 
 def _figure(drawing: Drawing) -> FigureView:
-    return FigureView(drawing.title, drawing.caption, drawing.alternative, Markup(drawing.svg))
+    return FigureView(drawing.title, drawing.caption, Markup(drawing.svg))
 
 
 _TONES = {"passed": "good", "failed": "bad"}

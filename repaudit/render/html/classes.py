@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from repaudit.report import Report
 
 WORST = 20
-FIGURE = "accuracy.per_class"
+AUDIT, FIGURE = "accuracy", "accuracy.per_class"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class ClassRow:
     right: float
     """Share, 0 to 1."""
     percent: str
+    bar: str
+    """The share as a length in CSS."""
     interval: str
 
 
@@ -66,4 +68,4 @@ def _row(index: str, name: str, images: int, right: float) -> ClassRow:
     if images:
         bounds = wilson(round(right * images), images)
         interval = f"{100 * bounds.low:.0f} – {100 * bounds.high:.0f} %"
-    return ClassRow(index, name, images, right, f"{100 * right:.1f} %", interval)
+    return ClassRow(index, name, images, right, f"{100 * right:.1f} %", f"{100 * right:.1f}%", interval)

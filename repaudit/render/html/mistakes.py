@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from repaudit.render.html.limits import Limits
     from repaudit.report import Report
 
-FIGURE = "accuracy.mistakes"
+AUDIT, FIGURE = "mistakes", "mistakes.most_confident"
 _JPEG = re.compile(r"/9j/[A-Za-z0-9+/]+={0,2}")
 """A JPEG in base64: its first three bytes are FF D8 FF."""
 
@@ -39,7 +39,7 @@ class Mistakes:
 
     images: tuple[Mistake, ...]
     left: int
-    """How many more the report has."""
+    """How many more the report has, which did not fit or are no JPEG."""
 
 
 def mistakes(report: Report, limits: Limits) -> Mistakes | None:

@@ -48,6 +48,7 @@ NAMES = (
     ("collapse.nc2_coherence", "coherence against Welch's bound"),
     ("collapse.nc3", "distance of weights from means"),
     ("collapse.nc4", "answers that are not the nearest mean's"),
+    ("mistakes.sure_share", "wrong answers that it is sure of"),
     ("cones.first_error_step", "first wrong step of 100 towards the origin"),
     ("cones.never_share", "right answers that hold all the way"),
     ("selective.aurc", "area under the risk–coverage curve"),

@@ -59,6 +59,7 @@ class GateRow:
     tone: Tone
     reason: str
     waiver: str
+    """Why it is excused; empty where it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def _verdict(report: Report) -> tuple[str, Tone]:
     if report.run.status is not RunStatus.COMPLETE:
         return "Not finished: no verdict", Tone.BAD
     if not verdicts:
-        return "No gates: nobody asked", Tone.PLAIN
+        return "No gates, no verdict", Tone.PLAIN
     if any(verdict.failed for verdict in verdicts):
         return "Fails", Tone.BAD
     if failed_checks(report) and any(verdict.metric.startswith("robustness.") for verdict in verdicts):
@@ -139,7 +140,7 @@ def _row(report: Report, verdict: Verdict, limits: Limits) -> GateRow:
         word=limits.named(verdict_word(verdict)),
         tone=_tone(verdict),
         reason=limits.sentence(verdict.reason),
-        waiver="" if waiver is None else limits.sentence(f"waived until {waiver.until}: {waiver.reason}"),
+        waiver="" if waiver is None else limits.sentence(waiver.reason),
     )
 
 
