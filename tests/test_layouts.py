@@ -1,7 +1,7 @@
 """Reports of every earlier 1.x layout are read, judged, paired and rendered for ever.
 
-`tests/layouts/` keeps a report and its rows as each layout wrote them, by the program of that time. A file there is never
-changed; a change of the layout adds one.
+`tests/layouts/` keeps a report and its rows as each layout wrote them, by the program of that time. A file there is
+never changed; a change of the layout adds one.
 """
 
 import json
