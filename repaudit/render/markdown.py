@@ -40,7 +40,7 @@ def to_markdown(report: Report) -> str:
         _section("Metrics", _metrics(report)),
         _section("Why", _bullets(readings(report))),
         _section("Not measured", _bullets(_unmeasured(report))),
-        _section("Mind", _bullets(warning.message for warning in report.warnings)),
+        _section("Mind", _bullets(_remarks(report))),
         f"**Next:** {prose(next_step(report))}",
         _identity(report),
     )
@@ -62,6 +62,7 @@ def _provenance(report: Report) -> str:
         code(report.model.resolved),
         f"{report.data.images_count:,} images of {code(report.data.ref)}{subset}",
         f"profile {code(report.profile.name)}",
+        *([] if report.baseline is None else [f"beside {code(report.baseline.model)}"]),
     )
     return " · ".join(parts)
 
@@ -121,6 +122,12 @@ def _unmeasured(report: Report) -> Iterator[str]:
         for reason, keys in by_reason.items():
             named = ", ".join(keys[:_NAMED]) + (f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else "")
             yield f"{named}: {reason}"
+
+
+def _remarks(report: Report) -> Iterator[str]:
+    yield from (warning.message for warning in report.warnings)
+    if report.baseline is not None:
+        yield from (f"beside the baseline: {note}" for note in report.baseline.notes)
 
 
 def _section(title: str, content: str) -> str:

@@ -40,6 +40,8 @@ def _token(token: str, *, first: bool) -> str:
     if _PLAIN.fullmatch(token) and not _REFERENCE.search(core) and not (first and _LIST_ITEM.fullmatch(token)):
         return token
     before, _, after = token.partition(core)
+    if after.startswith(")") and core.count("(") > core.count(")"):
+        core, after = f"{core})", after[1:]
     return f"{before}{_OPERATORS.get(core) or _code(core)}{after}"
 
 

@@ -16,7 +16,7 @@ from repaudit.profiles import Severity, parse_gate
 from repaudit.render.markdown import LARGEST, MARK, to_markdown
 from repaudit.render.markdown_text import code, prose
 from repaudit.render.plain import safe
-from repaudit.report import Outcome, RunStatus
+from repaudit.report import BaselineSection, Outcome, RunStatus
 
 OURS = {"h2", "h3", "p", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "code", "strong"}
 ADDRESSED = re.compile(r"@\w|[#!&%~^]\d|\b[A-Za-z]+-\d|://|\bwww\.|\b[0-9a-f]{7,40}\b|\w\.[A-Za-z]")
@@ -160,6 +160,14 @@ def test_what_is_missing_and_what_to_mind_are_told_with_their_reasons(make_repor
     assert "**Next:** " in text
 
 
+def test_a_baseline_is_named_with_what_differs(make_report):
+    section = BaselineSection(sha256="4" * 64, model="timm:old", weights_sha256="5" * 64, notes=["other preprocessing"])
+    text = to_markdown(make_report(share("accuracy.top1", 0.812), baseline=section))
+
+    assert " · beside `timm:old`\n" in text
+    assert "- beside the baseline: other preprocessing\n" in text
+
+
 def test_the_gates_that_are_advised_can_be_copied(make_report):
     page = Page(to_markdown(make_report(share("accuracy.top1", 0.812))))
 
@@ -235,9 +243,9 @@ def test_plain_sentences_stay_as_they_are(sentence):
 
 
 def test_what_stands_in_backticks_or_is_a_name_becomes_code():
-    said = "`pgd_w` is (`a b`), see calibration.ece: x <= 1"
+    said = "`pgd_w` is (`a b`), see calibration.ece (or worse(a.b)): x <= 1"
 
-    assert prose(said) == r"`pgd_w` is (`a b`), see `calibration.ece`: x \<= 1"
+    assert prose(said) == r"`pgd_w` is (`a b`), see `calibration.ece` (or `worse(a.b)`): x \<= 1"
 
 
 def test_an_enormous_report_is_cut_after_a_whole_line_and_says_so(make_report):
