@@ -4,9 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+from scipy.stats import binomtest
 
 from repaudit import audits, shipped
+from repaudit.conductor import Order, carry_out
+from repaudit.gates import check
 from repaudit.profiles import load, names, summary
+from repaudit.progress import SilentProgress
 
 
 @pytest.fixture(params=names())
@@ -47,3 +51,88 @@ def test_the_folder_of_shipped_profiles_holds_nothing_else():
     files = {path.name for path in Path(shipped.folder("profiles")).iterdir()}
 
     assert files == {f"{each}.yaml" for each in names()} | {"README.md"}
+
+
+def test_the_gates_of_a_shipped_profile_can_be_judged_by_what_it_measures(name, tmp_path):
+    profile = load(name, audits=None, settings=[], limit=None, directory=tmp_path)
+    bound = [audits.bind(audit, parameters) for audit, parameters in profile.audits.items()]
+
+    check(profile.gates, [spec for audit in bound for spec in audit.offer.declared])
+
+
+def test_every_gate_of_a_shipped_profile_has_its_source_in_the_readme(name, tmp_path):
+    page = (shipped.folder("profiles") / "README.md").read_text()
+    profile = load(name, audits=None, settings=[], limit=None, directory=tmp_path)
+
+    assert [gate.text for gate in profile.gates if f"`{gate.text}`" not in page] == []
+
+
+def test_the_full_profile_runs_every_audit_there_is_on_every_image(tmp_path):
+    profile = load("full", audits=None, settings=[], limit=None, directory=tmp_path)
+
+    assert set(profile.audits) == set(audits.names())
+    assert profile.limit is None
+    assert {name: given["limit"] for name, given in profile.audits.items() if "limit" in given} == {
+        "robustness": None,
+        "masking": None,
+        "mistakes": 0,  # pictures, not images
+    }
+
+
+# --- the gates of ci
+
+COLD = """
+import torch
+from safetensors.torch import load_file
+from repaudit import shipped
+from repaudit.digits_network import digits_network
+
+preprocess = {"mean": [0.0], "std": [1.0], "size": [8, 8]}
+
+
+def make():
+    network = digits_network()
+    network.load_state_dict(load_file(shipped.assets() / "digits-cnn.safetensors"))
+    with torch.no_grad():
+        network[-1].weight.mul_(0.1)
+        network[-1].bias.mul_(0.1)
+    return network
+"""
+
+
+@pytest.fixture
+def scanned(tmp_path, monkeypatch):
+    monkeypatch.setenv("REPAUDIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+    def scan(model: str):
+        profile = load("ci", audits=None, settings=[], limit=300, directory=tmp_path)
+        return carry_out(Order(model=model, data="digits", profile=profile), SilentProgress()).report
+
+    return scan
+
+
+def test_the_gates_of_ci_hold_for_the_embedded_network(scanned):
+    report = scanned("embedded:digits-cnn")
+
+    assert {str(verdict.outcome) for verdict in report.gates} == {"pass"}
+    assert report.run.exit_code == 0
+
+
+def test_the_gates_of_ci_fail_for_a_network_with_a_tenth_of_the_confidence_and_name_that_alone(scanned, tmp_path):
+    (tmp_path / "cold.py").write_text(COLD)
+
+    report = scanned("py:cold.py:make")
+
+    assert [verdict.metric for verdict in report.gates if verdict.failed] == ["calibration.ece"]
+    assert report.metrics["calibration.signed_gap"].value < -0.1
+    assert report.run.exit_code == 1
+
+
+def test_the_counts_at_which_ci_fails_are_those_of_wilsons_bound():
+    page = (shipped.folder("profiles") / "README.md").read_text()
+
+    for right, n, limit in ((676, 1000, 0.7), (3446, 5000, 0.7), (34831, 50000, 0.7), (17, 256, 0.1)):
+        below, above = (binomtest(k, n).proportion_ci(0.9, "wilson").high for k in (right, right + 1))
+        assert below < limit <= above
+        assert f"{right:,}" in page

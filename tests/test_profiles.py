@@ -1,12 +1,14 @@
 """Which profile is meant, what it extends to, and what the command line changes."""
 
 import json
+import re
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from repaudit.errors import InvalidProfile
-from repaudit.profiles import Severity, load
+from repaudit.profiles import Severity, Waiver, load, names
 
 QUICK = {"attacks": ["fgsm", "pgd_w"], "limit": 256, "perturbation_limit": 64}
 
@@ -302,6 +304,111 @@ def test_a_gate_may_only_warn(tmp_path):
     assert found.resolved["gates"] == [{"if": "top1 >= 0.9 @95%", "level": "warn"}, "top1 >= 0.5"]
 
 
+# --- waivers
+
+DAY = "2026-12-31"
+WAIVER = f"{{gate: ece, until: {DAY}, reason: a fix is under way}}"
+
+
+def test_a_waiver_is_read_with_its_day_quoted_or_not_in_yaml_in_toml_and_after_set(tmp_path):
+    put(tmp_path / "plain.yaml", f"audits: [accuracy]\nwaivers: [{WAIVER}]")
+    put(tmp_path / "quoted.yaml", f"audits: [accuracy]\nwaivers: [{WAIVER.replace(DAY, repr(DAY))}]")
+    toml = "[tool.repaudit]\naudits = ['accuracy']\n[[tool.repaudit.waivers]]\ngate = 'ece'\nuntil = {}\nreason = '{}'"
+    put(tmp_path / "day.toml", toml.format("2026-12-31", "a fix is under way"))
+    put(tmp_path / "text.toml", toml.format("'2026-12-31'", "a fix is under way"))
+    put(tmp_path / "bare.yaml", "audits: [accuracy]")
+
+    found = [profile(tmp_path, name) for name in ("plain.yaml", "quoted.yaml", "day.toml", "text.toml")]
+    found.append(profile(tmp_path, "bare.yaml", settings=[f"waivers=[{WAIVER}]"]))
+
+    expected = Waiver(gate="ece", until=date(2026, 12, 31), reason="a fix is under way", model=None)
+    assert [each.waivers for each in found] == [(expected,)] * 5
+    assert {each.sha256 for each in found} == {found[0].sha256}
+    entry = {"gate": "ece", "until": "2026-12-31", "reason": "a fix is under way"}
+    assert json.loads(json.dumps(found[0].resolved))["waivers"] == [entry]
+
+
+def test_a_list_of_waivers_replaces_the_one_that_is_extended(tmp_path):
+    put(tmp_path / "base.yaml", f"audits: [accuracy]\ngates: [top1 >= 0.9]\nwaivers: [{WAIVER}]")
+    put(tmp_path / "keeps.yaml", "extends: base.yaml\ngates: [top1 >= 0.5]")
+    put(tmp_path / "own.yaml", f"extends: base.yaml\nwaivers: [{WAIVER.replace('ece', 'top1')}]")
+
+    assert [each.gate for each in profile(tmp_path, "keeps.yaml").waivers] == ["ece"]
+    assert [each.gate for each in profile(tmp_path, "own.yaml").waivers] == ["top1"]
+    assert profile(tmp_path, "own.yaml", settings=["waivers=[]"]).waivers == ()
+    assert profile(tmp_path, "quick").waivers == ()
+
+
+def test_a_day_however_far_and_a_gate_that_nobody_has_are_no_mistakes(tmp_path):
+    put(tmp_path / "own.yaml", "audits: [accuracy]\nwaivers: [{gate: 'nc9 < x', until: 9999-12-31, reason: why}]")
+
+    assert profile(tmp_path, "own.yaml").waivers == (Waiver(gate="nc9 < x", until=date.max, reason="why"),)
+
+
+@pytest.mark.parametrize(
+    ("entry", "line", "seen", "remedy"),
+    [
+        ("gate: ece\n    reason: why", 3, "needs `until`", "until: YYYY-MM-DD"),
+        ("gate: ece\n    until: 2026-12-31", 3, "needs `reason`", "reason: "),
+        ("reason: why\n    until: 2026-12-31", 3, "needs `gate`", "gate: ece"),
+        ("gate: ece\n    until: 2026-12-31\n    reason: ''", 5, "''", "reason: "),
+        ("gate: ece\n    until: 2026-12-31\n    reason: ' \t'", 5, "reason", "reason: "),
+        ("gate: ece\n    until: 2026-12-31\n    reason:", 5, "None", "reason: "),
+        ("gate: ece\n    until: 2026-12-31\n    reason: 412", 5, "412", "reason: "),
+        ("gate: [ece]\n    until: 2026-12-31\n    reason: why", 3, "['ece']", "gate: ece"),
+        ("gate: ece\n    until: 2026-12-31\n    reason: why\n    model: ''", 6, "''", "model: "),
+        ("gate: ece\n    until: soon\n    reason: why", 4, "'soon'", "until: YYYY-MM-DD"),
+        ("gate: ece\n    until: 2026-02-30\n    reason: why", 4, "'2026-02-30'", "until: YYYY-MM-DD"),
+        ("gate: ece\n    until: 31.12.2026\n    reason: why", 4, "'31.12.2026'", "until: YYYY-MM-DD"),
+        ("gate: ece\n    until: 2026-1-5\n    reason: why", 4, "'2026-1-5'", "until: 2026-01-05"),
+        ("gate: ece\n    until: 20261231\n    reason: why", 4, "20261231", "until: 2026-12-31"),
+        ("gate: ece\n    until: '20261231'\n    reason: why", 4, "20261231", "until: 2026-12-31"),
+        ("gate: ece\n    until: 2026-12-31 10:00:00\n    reason: why", 4, "10:00:00", "until: 2026-12-31"),
+        ("gate: ece\n    until: 2026\n    reason: why", 4, "2026", "until: YYYY-MM-DD"),
+        ("gate: ece\n    until:\n    reason: why", 4, "None", "until: YYYY-MM-DD"),
+        ("gate: ece\n    untl: 2026-12-31\n    reason: why", 4, "no key `untl`", "`until:` instead of `untl:`"),
+        ("gate: ece\n    until: 2026-12-31\n    reason: why\n    level: warn", 6, "no key `level`", ""),
+    ],
+)
+def test_a_waiver_that_does_not_say_all_is_refused_with_its_line_what_was_seen_and_what_mends_it(
+    tmp_path, entry, line, seen, remedy
+):
+    put(tmp_path / "own.yaml", f"audits: [accuracy]\nwaivers:\n  - {entry}")
+
+    error = refusal(tmp_path, "own.yaml")
+
+    assert error.problem.startswith(f"own.yaml:{line}: ")
+    assert seen in error.problem
+    assert error.remedy.startswith(remedy)
+    assert error.exit_status == 2
+
+
+@pytest.mark.parametrize("waivers", ["ece", "{ece: 2026-12-31}", "[ece]", "[[ece]]"])
+def test_waivers_of_another_form_are_refused_with_the_right_one(tmp_path, waivers):
+    put(tmp_path / "own.yaml", f"audits: [accuracy]\nwaivers: {waivers}")
+
+    error = refusal(tmp_path, "own.yaml")
+
+    assert error.problem.startswith("own.yaml:2: `waivers` cannot be")
+    assert "{gate: ece, until: YYYY-MM-DD, reason: why}" in error.detail
+
+
+def test_a_date_elsewhere_than_in_a_waiver_is_refused_still(tmp_path):
+    put(tmp_path / "own.yaml", "audits: [accuracy]\nmodel: 2026-01-01")
+    put(tmp_path / "own.toml", "[tool.repaudit]\nlimit = 2026-12-31")
+
+    assert "2026-01-01 is read as a date: quote it" in refusal(tmp_path, "own.yaml").problem
+    assert "2026-12-31 is read as a date: quote it" in refusal(tmp_path, "own.toml").problem
+
+
+def test_a_waiver_on_the_command_line_and_in_a_table_is_refused_by_its_place(tmp_path):
+    put(tmp_path / "own.toml", "[tool.repaudit]\naudits = ['accuracy']\nwaivers = [{gate = 'ece', reason = 'why'}]")
+
+    assert refusal(tmp_path, "own.toml").problem.startswith("own.toml [tool.repaudit]: a waiver needs `until`")
+    by_hand = refusal(tmp_path, "quick", settings=["waivers=[{gate: ece, until: 2026-12-31}]"])
+    assert by_hand.problem.startswith("--set: a waiver needs `reason`")
+
+
 def test_toml_says_the_same_as_yaml(tmp_path):
     put(
         tmp_path / "pyproject.toml", "[tool.repaudit]\nextends = 'quick'\n[tool.repaudit.audits.calibration]\nbins = 20"
@@ -429,3 +536,21 @@ def test_loading_leaves_the_shipped_profiles_as_they_are(tmp_path):
     )
 
     assert json.dumps(profile(tmp_path, "standard").resolved) == before
+
+
+# --- the documentation
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.mark.parametrize("example", re.findall(r"```yaml\n(.*?)```", (DOCS / "profiles.md").read_text(), re.DOTALL))
+def test_every_profile_that_the_page_shows_loads(tmp_path, example):
+    put(tmp_path / "repaudit.yaml", example)
+
+    assert profile(tmp_path).gates
+
+
+def test_every_shipped_profile_has_a_row_on_the_page():
+    page = (DOCS / "profiles.md").read_text()
+
+    assert [name for name in names() if f"| `{name}` |" not in page] == []
