@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from repaudit.published import Paper
     from repaudit.report import Report
 
+WATCHED_FROM = 10_000
+"""Images; with fewer a model takes less than a second."""
 _BATTERY = "masking.battery"
 _REMEDY = "--allow-different-data puts values side by side and pairs nothing of these, or scan them on the same images"
 
@@ -48,7 +50,7 @@ def leaderboard(
         published: whose printed figures stand beside.
         allow_different_data: show what cannot be compared instead of refusing it.
         everything: every metric that any report has.
-        progress: where stages go; nowhere by default.
+        progress: where stages go, one a model, where there are many images; nowhere by default.
 
     Raises:
         UsageError: fewer than two reports, or a name that means no metric or several.
@@ -57,7 +59,8 @@ def leaderboard(
     if len(paths) < 2:
         given = str(paths[0]) if paths else "REPORT"
         raise UsageError(
-            "one report is no comparison", remedy=f"repaudit compare {given} OTHER…   (or: repaudit report {given})"
+            f"a comparison needs two reports, and {len(paths)} {'was' if len(paths) == 1 else 'were'} given",
+            remedy=f"repaudit compare {given} OTHER…   (or: repaudit report {given})",
         )
     return board_of(
         [open_entrant(path) for path in paths],
@@ -151,7 +154,8 @@ class _Beside:
 def _row(name: str, columns: Sequence[Column], entrant: Entrant, beside: _Beside, progress: Progress | None) -> Row:
     report, reference = entrant.report, beside.reference
     blocked = no_pairs(entrant, reference, beside.different)
-    watched = SilentProgress() if progress is None or entrant is reference else progress
+    quick = entrant is reference or report.data.images_count < WATCHED_FROM
+    watched = SilentProgress() if progress is None or quick else progress
     cells = {}
     with watched.stage(f"comparing {name}", len(columns), "metrics") as stage:
         for column in columns:

@@ -69,13 +69,13 @@ def open_entrant(path: Path) -> Entrant:
 def told_apart(entrants: Sequence[Entrant]) -> list[str]:
     """A name for each: its model, with the file where several have that model, with a number where that is one file."""
     names = [entrant.report.model.resolved for entrant in entrants]
-    for addition in (_place, _number):
-        counts = Counter(names)
-        names = [
-            f"{name} {addition(entrant, place)}" if counts[name] > 1 else name
-            for place, (name, entrant) in enumerate(zip(names, entrants, strict=True), start=1)
-        ]
-    return names
+    counts = Counter(names)
+    names = [
+        f"{name} ({_place(entrant)})" if counts[name] > 1 else name
+        for name, entrant in zip(names, entrants, strict=True)
+    ]
+    counts = Counter(names)
+    return [f"{name} #{names[: at + 1].count(name)}" if counts[name] > 1 else name for at, name in enumerate(names)]
 
 
 def differing_data(entrants: Sequence[Entrant]) -> dict[int, list[str]]:
@@ -85,10 +85,6 @@ def differing_data(entrants: Sequence[Entrant]) -> dict[int, list[str]]:
     return {place: differences for place, differences in found.items() if differences}
 
 
-def _place(entrant: Entrant, _: int) -> str:
+def _place(entrant: Entrant) -> str:
     path = Path(entrant.file)
-    return f"({path.parent if path.name == REPORT_NAME and path.parent.name else path})"
-
-
-def _number(_: Entrant, place: int) -> str:
-    return f"#{place}"
+    return str(path.parent if path.name == REPORT_NAME and path.parent.name else path)

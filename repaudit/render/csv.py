@@ -33,18 +33,18 @@ def to_csv(report: Report) -> str:
     writer = csv.writer(stream)
     writer.writerow(COLUMNS)
     for key, metric in report.metrics.items():
-        writer.writerow((_text(key), *_measured(metric), *_judged(report, key), _text(metric.note)))
+        writer.writerow((cell_text(key), *_measured(metric), *_judged(report, key), cell_text(metric.note)))
     for key in sorted(missing.keys() - report.metrics.keys()):
-        writer.writerow((_text(key), *[""] * 8, _text(missing[key]), *_judged(report, key), ""))
+        writer.writerow((cell_text(key), *[""] * 8, cell_text(missing[key]), *_judged(report, key), ""))
     return stream.getvalue()
 
 
 def _measured(metric: Metric) -> tuple[str | float, ...]:
-    values = (metric.value, _text(metric.unit), str(metric.better), metric.n)
+    values = (metric.value, cell_text(metric.unit), str(metric.better), metric.n)
     interval = metric.interval
     if interval is None:
-        return (*values, "", "", "", "", _text(metric.interval_reason or ""))
-    return (*values, interval.low, interval.high, interval.level, _text(interval.method), "")
+        return (*values, "", "", "", "", cell_text(metric.interval_reason or ""))
+    return (*values, interval.low, interval.high, interval.level, cell_text(interval.method), "")
 
 
 def _judged(report: Report, key: str) -> tuple[str, str]:
@@ -54,9 +54,10 @@ def _judged(report: Report, key: str) -> tuple[str, str]:
 
 
 def _joined(texts: Sequence[str]) -> str:
-    return _text("; ".join(texts))
+    return cell_text("; ".join(texts))
 
 
-def _text(text: str) -> str:
+def cell_text(text: str) -> str:
+    """A foreign text as a cell: printable, and never a formula."""
     shown = safe(text, LONGEST_TEXT)
     return f"'{shown}" if shown.lstrip()[:1] in tuple(_FORMULA) else shown
