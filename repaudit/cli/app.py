@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Never
 import typer
 
 from repaudit import __version__
+from repaudit.cli.compare import compare
 from repaudit.cli.demo import demo
 from repaudit.cli.doctor import doctor
 from repaudit.cli.gate import gate
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(scan)
 app.command()(gate)
+app.command(short_help="Put saved reports side by side.")(compare)
 app.command()(report)
 app.command(name="list")(listing)
 app.command()(doctor)
