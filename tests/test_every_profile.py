@@ -1,12 +1,14 @@
 """Whatever lies in the profiles folder loads, runs audits that exist, and is documented."""
 
+import csv
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from scipy.stats import binomtest
 
-from repaudit import audits, shipped
+from repaudit import audits, published, shipped
 from repaudit.conductor import Order, carry_out
 from repaudit.gates import check
 from repaudit.profiles import load, names, summary
@@ -136,3 +138,28 @@ def test_the_counts_at_which_ci_fails_are_those_of_wilsons_bound():
         below, above = (binomtest(k, n).proportion_ci(0.9, "wilson").high for k in (right, right + 1))
         assert below < limit <= above
         assert f"{right:,}" in page
+
+
+def test_the_limits_of_ci_part_the_published_networks_as_the_readme_says():
+    page = (shipped.folder("profiles") / "README.md").read_text()
+    overall, torchvision, bias = (
+        list(csv.DictReader((Path(published.__file__).parent / f"rs_table{name}.csv").read_text().splitlines()))
+        for name in ("2_overall", "8_torchvision", "6_bias")
+    )
+
+    def robust(row) -> float:
+        return float(row["accuracy_percent"]) / 100 * (1 - float(row["asr_pgd_w_percent"]) / 100)
+
+    accuracies = sorted(float(row["accuracy_percent"]) / 100 for row in overall + torchvision)
+    assert (len(accuracies), sum(each >= 0.70 for each in accuracies)) == (23, 22)
+    assert "22 of the 23 have .705 to .818, one .653" in page
+    assert [accuracies[0], accuracies[1], accuracies[-1]] == pytest.approx([0.653, 0.705, 0.818])
+    errors = {version: sorted(float(row["ece"]) for row in torchvision if row["method"].endswith(version))
+              for version in ("V1", "V2")}  # fmt: skip
+    assert errors == {"V1": [0.018, 0.028, 0.055, 0.091], "V2": [0.271, 0.367]}
+    assert sum(float(row["ece"]) <= 0.10 for row in overall) == 10
+    ratios = [float(row["bias_dependent_ratio_mean"]) for row in bias]
+    assert (len(ratios), min(ratios), max(ratios)) == (21, 0.0003, 0.0246)
+    assert [min(map(robust, torchvision)), max(map(robust, torchvision))] == pytest.approx([0.161, 0.506], abs=5e-4)
+    assert [min(map(robust, overall)), max(map(robust, overall))] == pytest.approx([0.052, 0.241], abs=5e-4)
+    assert Counter(row["model"] for row in overall if robust(row) < 0.10) == {"MobileNetV2": 4, "ConvNeXt-T": 2}
