@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ class Presentation:
     quiet: bool
     verbose: bool
     exit_zero: bool
+    announced: bool = False
+    """Tells the CI server that it runs in, where that is GitHub Actions."""
 
     def status(self, report: Report) -> int:
         """The exit status of a report: `--exit-zero` turns 1 into 0 and nothing else."""
@@ -54,9 +57,12 @@ def run(work: Callable[[Progress], Scanned], presentation: Presentation) -> int:
 
 def present(saved: Saved, presentation: Presentation, *, as_json: bool) -> None:
     """Prints a report on stdout, and on stderr where its files lie."""
+    from repaudit.render.github import announce
     from repaudit.render.terminal import console_for, print_report, print_summary
 
     report = saved.report
+    if presentation.announced:
+        announce(report, os.environ, sys.stderr)
     for path in saved.paths:
         sys.stderr.write(f"report: {path}\n")
     if as_json:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 CRASHED = 3
+_COMPLETION = "_REPAUDIT_COMPLETE"
 
 app = typer.Typer(
     name="repaudit",
@@ -36,13 +37,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(demo)
-app.command()(scan)
-app.command()(gate)
+app.command(short_help="See it work: digits, no network, no data set.")(demo)
+app.command(short_help="Audit classifiers, report, judge gates.")(scan)
+app.command(short_help="Judge a saved report again.")(gate)
 app.command(short_help="Put saved reports side by side.")(compare)
-app.command()(report)
-app.command(name="list")(listing)
-app.command()(doctor)
+app.command(short_help="Show or convert a saved report.")(report)
+app.command(name="list", short_help="What exists, and what a metric is.")(listing)
+app.command(short_help="Versions, devices, caches and data found.")(doctor)
 
 
 def _print_version(wanted: bool) -> None:
@@ -90,10 +91,10 @@ def _status(arguments: list[str]) -> int:
         if _verbose(arguments):
             traceback.print_exception(error)
         return _complain(error, error.exit_status)
-    except (
-        BrokenPipeError,
-        SystemExit,
-    ):  # Typer answers a closed pipe with SystemExit(1): a failed gate to whoever asks
+    except (BrokenPipeError, SystemExit):
+        if _COMPLETION in os.environ:  # Typer leaves so when it has answered a shell
+            return 0
+        # Typer answers a closed pipe with SystemExit(1), which is a failed gate to whoever asks
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CRASHED
     except Exception as crash:  # a crash must never read as a verdict

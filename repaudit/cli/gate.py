@@ -30,6 +30,8 @@ def gate(
     outputs = prepare(output or [])
     judged = judge_again(report, profile=profile, settings=settings or [], baseline=baseline, directory=Path.cwd())
     columns = reopened(report)[1] if outputs.files else None
-    presentation = Presentation(outputs=tuple(output or ()), quiet=quiet, verbose=verbose, exit_zero=exit_zero)
+    presentation = Presentation(
+        outputs=tuple(output or ()), quiet=quiet, verbose=verbose, exit_zero=exit_zero, announced=True
+    )
     present(save(judged, columns, outputs), presentation, as_json=outputs.stdout)
     raise typer.Exit(presentation.status(judged))

@@ -14,12 +14,17 @@ if TYPE_CHECKING:
     from repaudit.catalogue import Entry, Page
 
 WIDTH = 100
+KINDS = ("audits", "attacks", "metrics", "models", "data", "profiles")
 
 
 def listing(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="[audits|attacks|metrics|models|data|profiles]", help="What to list; all without it."),
+        typer.Argument(
+            metavar="[audits|attacks|metrics|models|data|profiles]",
+            help="What to list; all without it.",
+            autocompletion=lambda incomplete: [kind for kind in KINDS if kind.startswith(incomplete)],
+        ),
     ] = None,
     name: Annotated[
         str | None,

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from repaudit.errors import UsageError
+
+
+def _starting_with(incomplete: str) -> list[str]:
+    """Shipped profiles that a shell may complete to."""
+    from repaudit.profiles import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
 
 Files = Annotated[
     list[str] | None,
@@ -32,7 +41,8 @@ Profile = Annotated[
         "-p",
         "--profile",
         metavar="NAME|FILE",
-        help="Which audits and gates: quick, standard, paper or a YAML file. "
+        autocompletion=_starting_with,
+        help="Which audits and gates: quick, standard, full, paper, ci or a YAML file. "
         "Default: repaudit.yaml or [tool.repaudit] nearby, else quick.",
         envvar="REPAUDIT_PROFILE",
     ),
@@ -63,12 +73,12 @@ ExitZero = Annotated[
 
 
 def scan(
-    model: Annotated[
-        str | None,
+    models: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="MODEL",
+            metavar="MODEL…",
             help="A timm name, torchvision:NAME/WEIGHTS, hf-hub:…, local-dir:…, a checkpoint file, "
-            "py:FILE.py:factory, embedded:digits-cnn.",
+            "py:FILE.py:factory, embedded:digits-cnn. Several give one report each and a comparison.",
             show_default=False,
         ),
     ] = None,
@@ -190,8 +200,9 @@ def scan(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Audit a pretrained classifier on labelled images, report, and judge the profile's gates."""
+    """Audit pretrained classifiers on labelled images, report, and judge the profile's gates."""
     from repaudit.cli._run import Presentation, run
+    from repaudit.cli._several import run_several
     from repaudit.conductor import Order, carry_out
     from repaudit.device import limit_threads
     from repaudit.profiles import load
@@ -203,8 +214,11 @@ def scan(
         limit=limit,
         directory=Path.cwd(),
     )
+    wanted = models or [
+        _given(resolved.model, "MODEL", "repaudit scan resnet50.a1_in1k --data imagenet-val:DIR"),
+    ]
     order = Order(
-        model=_given(model or resolved.model, "MODEL", "repaudit scan resnet50.a1_in1k --data imagenet-val:DIR"),
+        model=wanted[0],
         data=_given(data or resolved.data, "--data", "--data imagenet-val:DIR   (repaudit list data)"),
         profile=resolved,
         arch=arch,
@@ -223,7 +237,11 @@ def scan(
         argv=tuple(sys.argv[1:]),
     )
     limit_threads()
-    presentation = Presentation(outputs=tuple(output or ()), quiet=quiet, verbose=verbose, exit_zero=exit_zero)
+    presentation = Presentation(
+        outputs=tuple(output or ()), quiet=quiet, verbose=verbose, exit_zero=exit_zero, announced=True
+    )
+    if len(wanted) > 1:
+        raise typer.Exit(run_several([replace(order, model=model) for model in wanted], presentation))
     raise typer.Exit(run(lambda progress: carry_out(order, progress), presentation))
 
 
