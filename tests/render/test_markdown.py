@@ -16,7 +16,7 @@ from repaudit.profiles import Severity, parse_gate
 from repaudit.render.markdown import LARGEST, MARK, to_markdown
 from repaudit.render.markdown_text import code, prose
 from repaudit.render.plain import safe
-from repaudit.report import BaselineSection, Outcome, RunStatus
+from repaudit.report import BaselineSection, Outcome, RunStatus, WarningEntry
 
 OURS = {"h2", "h3", "p", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "code", "strong"}
 ADDRESSED = re.compile(r"@\w|[#!&%~^]\d|\b[A-Za-z]+-\d|://|\bwww\.|\b[0-9a-f]{7,40}\b|\w\.[A-Za-z]")
@@ -215,8 +215,14 @@ def test_a_foreign_name_is_shown_as_it_is(foreign):
     assert "".join(page.text).strip() == ("before  after" if foreign.strip() else "before – after")
 
 
-@settings(deadline=None)
-@given(st.text(st.characters(max_codepoint=0x250), max_size=60), st.sampled_from(["| {} |", "- {}", "{}", "**x:** {}"]))
+SIGNS = st.sampled_from(list("|`<>[]()@#!&\\_*~-+=.:;/%$^{}\"' 01aAb\n\t\u200b\u202eé"))
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    st.text(SIGNS, max_size=40) | st.text(st.characters(max_codepoint=0x250), max_size=60),
+    st.sampled_from(["| {} |", "- {}", "{}", "**x:** {}"]),
+)
 def test_no_text_acts_and_none_is_lost(text, place):
     table = "| a |\n| --- |\n" if place.startswith("|") else ""
     page = Page(table + place.format(prose(text)))
@@ -249,11 +255,11 @@ def test_what_stands_in_backticks_or_is_a_name_becomes_code():
 
 
 def test_an_enormous_report_is_cut_after_a_whole_line_and_says_so(make_report):
-    notices = [Notice(code="many", message=f"number {row} {'é' * 300}") for row in range(5_000)]
-    text = to_markdown(make_report(*notices))
+    warnings = [WarningEntry(code="many", message=f"number {row} {'é' * 300}") for row in range(5_000)]
+    text = to_markdown(make_report(warnings=warnings))
     lines = text.splitlines()
 
     assert 0.99 * LARGEST < len(text.encode()) <= LARGEST
     assert lines[-1].startswith("The rest was left out")
     bullets = [line for line in lines if line.startswith("- number")]
-    assert bullets == [f"- {notice.message}" for notice in notices[: len(bullets)]]
+    assert bullets == [f"- {warning.message}" for warning in warnings[: len(bullets)]]
