@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 SHOWN = 6
 """Lines that can be told apart in one figure."""
 LONGEST = 13
-"""Characters of a name beside a line."""
+"""Characters of a name in a key or a caption."""
 
 
 Radius: TypeAlias = Annotated[float, Field(gt=1e-9, lt=LARGEST)]
@@ -70,14 +69,5 @@ def telling(found: list[Attack], most: int) -> list[Attack]:
 
 
 def short(text: str, longest: int = LONGEST) -> str:
-    """A foreign name as printable characters that take no more room than `longest` narrow ones."""
-    shown = safe(safe(text, longest), longest)
-    while sum(_wide(character) for character in shown) > longest:
-        shown = f"{shown[:-2]}…"
-    return shown
-
-
-def _wide(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    """A foreign name as at most so many printable characters."""
+    return safe(safe(text, longest), longest)

@@ -20,7 +20,7 @@ WIDTH = 420.0
 HEIGHT = 315.0
 POINTS = 72.0
 """An inch has so many, and so many dots an inch make a point a dot."""
-LEFT, RIGHT, BOTTOM = 54.0, 12.0, 44.0
+LEFT, RIGHT, BOTTOM = 54.0, 22.0, 44.0
 """Margins that hold tick labels and the name of the horizontal axis."""
 
 
@@ -80,7 +80,7 @@ def panel(figure: Figure, inks: Inks, box: Box, x: Axis, y: Axis) -> Axes:
     if x.label:
         write(figure, inks.ink, box.left + box.width / 2, box.top + box.height + 38, x.label, align="center")
     if y.label:
-        write(figure, inks.ink, 4, box.top - 10, y.label)
+        write(figure, inks.ink, 4, box.top - 12, y.label)
     return axes
 
 
@@ -122,9 +122,15 @@ def span_axis(label: str, values: Sequence[float], *, zero: bool = False, count:
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
     air = 0.05 * (high - low) or 0.05 * abs(high) or 0.5
-    low, high = (low - air * (low < 0 or not zero), high + air * (high > 0 or not zero))
+    low, high = low - air * (low < 0 or not zero), high + air * (high > 0 or not zero or low == high)
     ticks = tuple(tick for tick in _round_values(low, high, count) if low <= tick <= high)
     return Axis(label, low, high, ticks, _texts(ticks))
+
+
+def count_axis(label: str, most: float, count: int = 5) -> Axis:
+    """From 0 to a whole number that is at least the largest count."""
+    ticks = _round_values(0.0, max(most, 1.0), count, whole=True)
+    return Axis(label, 0.0, ticks[-1], ticks, _texts(ticks))
 
 
 def log_axis(label: str, low: float, high: float, ticks: Sequence[float], text: Callable[[float], str]) -> Axis:
@@ -142,10 +148,11 @@ def near_axis(label: str, values: Sequence[float]) -> Axis:
     return Axis(label, low, high, ticks, _texts(tuple(100 * tick for tick in ticks), " %"))
 
 
-def _round_values(low: float, high: float, count: int) -> tuple[float, ...]:
+def _round_values(low: float, high: float, count: int, *, whole: bool = False) -> tuple[float, ...]:
     from matplotlib.ticker import MaxNLocator
 
-    return tuple(float(tick) for tick in MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+    locator = MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10], integer=whole)
+    return tuple(float(tick) for tick in locator.tick_values(low, high))
 
 
 def _texts(ticks: tuple[float, ...], unit: str = "") -> tuple[str, ...]:

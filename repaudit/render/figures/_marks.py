@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repaudit.render.figures._canvas import POINTS, WIDTH, write
-from repaudit.render.figures._style import TEXT
+from repaudit.render.figures._letters import fitted, wide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 LINE = 16.0
 """Height of a line of text."""
-CHARACTER = 8.0
-"""Width of a character at most, on average."""
 
 
 class Shape(StrEnum):
@@ -142,13 +140,23 @@ def key(figure: Figure, inks: Inks, top: float, entries: Sequence[tuple[Look, st
     x, y = left, top + LINE - 3
     for appearance, text in entries:
         swatch = 14.0 if appearance.dashes is None or appearance.upright else 26.0
-        width = swatch + CHARACTER * len(text)
+        width = swatch + wide(text)
         if x > left and x + width > WIDTH:
             x, y = left, y + LINE + 3
         _swatch(figure, appearance, x, y - 4.5, swatch - 4)
         write(figure, inks.ink, x + swatch, y, text)
-        x += width + 8
+        x += width + 12
     return y + 5
+
+
+def stroke(figure: Figure, points: np.ndarray, appearance: Look, layer: float = 2.5) -> None:
+    """A line through (m, 2) points from the lower left corner of the paper."""
+    from matplotlib.lines import Line2D
+
+    style = SOLID if appearance.dashes is None else appearance.dashes
+    line = Line2D(*(points / POINTS).T, color=appearance.colour, linewidth=appearance.width, linestyle=style)
+    line.set(transform=figure.dpi_scale_trans, zorder=layer)
+    figure.add_artist(line)
 
 
 def end_labels(
@@ -169,7 +177,8 @@ def end_labels(
     room = [LINE * len(lines) for _, _, lines in entries]
     order, middles = sorted(range(len(entries)), key=lambda row: wanted[row]), spread(wanted, room)
     lowest = height - place_in(axes, [right], [axes.get_ylim()[0]])[0, 1] + LINE / 2
-    lift = max(0.0, middles[-1] + room[order[-1]] / 2 - lowest)
+    top, bottom = middles[0] - room[order[0]] / 2, middles[-1] + room[order[-1]] / 2
+    lift = min(max(0.0, bottom - lowest), top - 4)
     for number, middle in zip(order, [middle - lift for middle in middles], strict=True):
         appearance, _, lines = entries[number]
         first = middle - room[number] / 2 + LINE - 4
@@ -177,14 +186,8 @@ def end_labels(
             centre = np.array([[left + 5, height - first + 4.5]])
             marks(figure, centre, appearance.shape, appearance.colour, hollow=appearance.hollow)
         for depth, text in enumerate(lines):
-            write(
-                figure,
-                inks.muted if depth else inks.ink,
-                left + 14,
-                first + depth * LINE,
-                text,
-                size=TEXT - (depth > 0),
-            )
+            named = fitted(text, WIDTH - left - 16)
+            write(figure, inks.muted if depth else inks.ink, left + 14, first + depth * LINE, named)
 
 
 def spread(wanted: Sequence[float], room: Sequence[float]) -> list[float]:
@@ -213,8 +216,6 @@ def _tall(members: Sequence[int], room: Sequence[float]) -> float:
 
 def _swatch(figure: Figure, appearance: Look, x: float, y: float, wide: float) -> None:
     """A piece of the line with its mark, or a small bar."""
-    from matplotlib.lines import Line2D
-
     middle = figure.get_figheight() * POINTS - y
     across = np.array([[x, middle], [x + wide, middle]])
     if appearance.box:
@@ -222,10 +223,7 @@ def _swatch(figure: Figure, appearance: Look, x: float, y: float, wide: float) -
     elif appearance.upright:
         across = np.array([[x + wide / 2, middle - 6], [x + wide / 2, middle + 6]])
     if appearance.dashes is not None or appearance.box:
-        style = SOLID if appearance.dashes is None else appearance.dashes
-        line = Line2D(*(across / POINTS).T, color=appearance.colour, linewidth=appearance.width, linestyle=style)
-        line.set_transform(figure.dpi_scale_trans)
-        figure.add_artist(line)
+        stroke(figure, across, appearance)
     if appearance.shape is not None:
         centre = np.array([[x + wide / 2, middle]])
         marks(figure, centre, appearance.shape, appearance.colour, hollow=appearance.hollow)

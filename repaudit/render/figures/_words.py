@@ -15,6 +15,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def counted(n: int, thing: str, several: str = "") -> str:
+    """`1 image`, `2,000 images`."""
+    return f"1 {thing}" if n == 1 else f"{n:,} {several or f'{thing}s'}"
+
+
 def measured(report: Report, key: str, name: str) -> str:
     """`ECE 0.012 (95 % interval 0.000 – 0.024)`; nothing where the report does not have it."""
     metric = report.metrics.get(key)

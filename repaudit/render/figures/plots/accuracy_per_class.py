@@ -9,12 +9,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repaudit.metrics.intervals import wilson
-from repaudit.render.figures._attacks import short
-from repaudit.render.figures._canvas import RIGHT, WIDTH, Axis, Box, panel, share_axis, sheet, span_axis
+from repaudit.render.figures._canvas import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    WIDTH,
+    Axis,
+    Box,
+    count_axis,
+    panel,
+    share_axis,
+    sheet,
+)
 from repaudit.render.figures._data import Column, Count, Data, Share, read
+from repaudit.render.figures._letters import fitted, wide
 from repaudit.render.figures._marks import SOLID, Look, Shape, key, marks, place_in, segments
 from repaudit.render.figures._plot import Plot, Sketch
-from repaudit.render.figures._words import percent
+from repaudit.render.figures._words import counted, percent
 from repaudit.render.plain import safe
 
 if TYPE_CHECKING:
@@ -28,7 +40,8 @@ if TYPE_CHECKING:
 ROWS = 20
 """Up to so many classes have a row each; more are counted."""
 LINE = 19.0
-NAME = 16
+NAME = 130.0
+"""Points for the name of a class."""
 NAMED = 3
 """Classes that the caption names."""
 
@@ -64,14 +77,14 @@ def sketches(report: Report) -> Iterator[Sketch]:
     accuracy = np.array([row.accuracy for row in rows])
     worst = ", ".join(f"{safe(row.name, 30)} {percent(row.accuracy)} (n = {row.images:,})" for row in rows[:NAMED])
     told = (
-        f"Median accuracy of {len(rows):,} classes {percent(float(np.median(accuracy)))}, "
+        f"Median accuracy of {counted(len(rows), 'class', 'classes')} {percent(float(np.median(accuracy)))}, "
         f"range {percent(accuracy[0])} to {percent(accuracy[-1])}; lowest: {worst}"
     )
     paint = partial(paint_rows, rows) if len(rows) <= ROWS else partial(paint_counts, accuracy)
     convention = "; lines: 95 % Wilson intervals" if len(rows) <= ROWS else ""
     yield Sketch(
         title="Accuracy by class",
-        caption=f"{told}, of {sum(data.images):,} images{convention}.",
+        caption=f"{told}, of {counted(sum(data.images), 'image')}{convention}.",
         alternative=f"{told}.",
         paint=paint,
     )
@@ -79,12 +92,12 @@ def sketches(report: Report) -> Iterator[Sketch]:
 
 def paint_rows(rows: list[Class], inks: Inks) -> Figure:
     """A dot with its interval in each row."""
-    names = tuple(short(row.name, NAME) for row in rows)
-    left = 18.0 + 8.0 * max(len(name) for name in names)
-    figure = sheet(34 + LINE * len(rows) + 44)
+    names = tuple(fitted(row.name, NAME) for row in rows)
+    left = max(LEFT, 14.0 + max(wide(name) for name in names))
+    figure = sheet(14 + LINE * len(rows) + BOTTOM)
     y = Axis("", len(rows) - 0.5, -0.5, tuple(float(place) for place in range(len(rows))), names)
     x = share_axis("accuracy (line: 95 % interval)")
-    axes = panel(figure, inks, Box(left, 14, WIDTH - left - 24, LINE * len(rows)), x, y)
+    axes = panel(figure, inks, Box(left, 14, WIDTH - left - RIGHT, LINE * len(rows)), x, y)
     limits = [wilson(round(row.accuracy * row.images), row.images) for row in rows]
     places = list(range(len(rows)))
     low, high = (place_in(axes, [getattr(limit, end) for limit in limits], places) for end in ("low", "high"))
@@ -99,9 +112,8 @@ def paint_counts(accuracy: np.ndarray, inks: Inks) -> Figure:
     median = Look(inks.accents[1], dashes=SOLID, upright=True, width=2.5)
     key(figure, inks, 2, [(Look(inks.accents[0], box=True), "classes"), (median, "median class")])
     counts, edges = np.histogram(accuracy, bins=20, range=(0.0, 1.0))
-    y = span_axis("classes", [float(count) for count in counts], zero=True)
-    left = 54.0
-    axes = panel(figure, inks, Box(left, 52, WIDTH - left - RIGHT - 10, 315 - 52 - 44), share_axis("accuracy"), y)
+    box = Box(LEFT, 52, WIDTH - LEFT - RIGHT, HEIGHT - 52 - BOTTOM)
+    axes = panel(figure, inks, box, share_axis("accuracy"), count_axis("classes", float(counts.max())))
     width = float(edges[1])
     axes.bar(edges[:-1], counts, width, align="edge", color=inks.accents[0], edgecolor=inks.paper, linewidth=1)
     axes.axvline(float(np.median(accuracy)), color=median.colour, linewidth=median.width, zorder=3)

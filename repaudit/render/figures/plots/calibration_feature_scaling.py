@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repaudit.render.figures._canvas import (
+    BOTTOM,
     LEFT,
     RIGHT,
     WIDTH,
@@ -17,13 +18,13 @@ from repaudit.render.figures._canvas import (
     log_axis,
     near_axis,
     panel,
-    share_axis,
     sheet,
+    span_axis,
 )
 from repaudit.render.figures._data import Column, Count, Data, Scale, Share, read
 from repaudit.render.figures._marks import Look, Shape, key, look, marks, place_in
 from repaudit.render.figures._plot import Plot, Sketch
-from repaudit.render.figures._words import percent
+from repaudit.render.figures._words import counted, percent
 from repaudit.render.plain import number
 
 if TYPE_CHECKING:
@@ -116,12 +117,12 @@ def sketches(report: Report) -> Iterator[Sketch]:
     if data.feature_scale is not None and _rising(data.feature_scale):
         families.insert(0, Family.features(report, data.feature_scale, fit.feature_scale))
         told.insert(0, _told(report, "feature scale S", fit.feature_scale, families[0]))
-    words = "; ".join(told)
+    words, fitted = "; ".join(told), any(family.optimum is not None for family in families)
     scale, accuracy = families[0].scale, families[0].accuracy
     yield Sketch(
         title="Scaling the features, and temperature",
-        caption=f"On the {data.images:,} held-out images: {words}. Vertical lines and diamonds: the optimum by "
-        "likelihood, fitted on the other half.",
+        caption=f"On the {counted(data.images, 'held-out image')}: {words}."
+        + (" Vertical lines and diamonds: the optimum by likelihood, fitted on the other half." if fitted else ""),
         alternative=f"Accuracy and ECE against the {families[0].name}, as a factor from {number(float(scale[0]))} to "
         f"{number(float(scale[-1]))}: accuracy lies between {percent(float(accuracy.min()))} and "
         f"{percent(float(accuracy.max()))}, ECE between {families[0].ece.min():.3f} and {families[0].ece.max():.3f}; "
@@ -164,7 +165,8 @@ def paint(families: list[Family], inks: Inks) -> Figure:
     rates += [family.accuracy_there for family in families if family.accuracy_there is not None]
     accuracy = panel(figure, inks, Box(LEFT, 52, wide, 110), above, near_axis("accuracy", rates))
     highest = max(max(float(family.ece.max()), family.ece_there or 0.0) for family in families)
-    ece = panel(figure, inks, Box(LEFT, 194, wide, HEIGHT - 194 - 44), below, share_axis("ECE", highest))
+    errors = span_axis("ECE", [0.0, highest], zero=True)
+    ece = panel(figure, inks, Box(LEFT, 194, wide, HEIGHT - 194 - BOTTOM), below, errors)
     for appearance, family in zip(looks, families, strict=True):
         _draw(figure, accuracy, appearance, family, family.accuracy, family.accuracy_there)
         _draw(figure, ece, appearance, family, family.ece, family.ece_there)

@@ -11,6 +11,7 @@ from repaudit.render.figures._canvas import RIGHT, WIDTH, Axis, Box, panel, shee
 from repaudit.render.figures._data import Column, Count, Data, Share, read
 from repaudit.render.figures._marks import SOLID, Look, Shape, key, marks, place_in
 from repaudit.render.figures._plot import Plot, Sketch
+from repaudit.render.figures._words import counted
 from repaudit.render.plain import number
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def sketches(report: Report) -> Iterator[Sketch]:
     place = "above" if data.observed > high else "below" if data.observed < low else "within"
     told = (
         f"ECE {number(data.observed)} lies {place} the band from {number(low)} to {number(high)} in which the ECE of a "
-        f"perfectly calibrated model falls in 95 % of draws of {data.images:,} images (p = {number(data.p_value)})"
+        f"perfectly calibrated model falls in 95 % of draws of {counted(data.images, 'image')} "
+        f"(p = {number(data.p_value)})"
     )
     yield Sketch(title="ECE against chance", caption=f"{told}.", alternative=f"{told}.", paint=partial(paint, data))
 
@@ -63,7 +65,7 @@ def paint(data: NullBand, inks: Inks) -> Figure:
     entries = [
         (Look(seen, shape=Shape.DIAMOND), "observed"),
         (Look(band, box=True, width=1.2), "95 % by chance"),
-        (Look(half, dashes=SOLID, width=8), "50 %"),
+        (Look(half, dashes=SOLID, width=8), "middle 50 %"),
     ]
     key(figure, inks, 2, entries)
     x = span_axis("ECE", [*data.quantile, data.observed], zero=True)

@@ -12,7 +12,7 @@ from repaudit.render.figures._canvas import LEFT, RIGHT, WIDTH, Axis, Box, panel
 from repaudit.render.figures._data import Column, Count, Data, Share, read
 from repaudit.render.figures._marks import SOLID, Look, key, place_in, segments
 from repaudit.render.figures._plot import Plot, Sketch
-from repaudit.render.figures._words import measured, percent
+from repaudit.render.figures._words import counted, measured, percent
 from repaudit.render.plain import safe
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ def sketches(report: Report) -> Iterator[Sketch]:
     told = "" if metric is None else f"{ece}{f', {safe(metric.note)}' if metric.note else ''}; "
     yield Sketch(
         title="Reliability diagram",
-        caption=f"{told}{percent(most / images)} of the {images:,} images lie in the bin of confidence {left:.2f} to "
-        f"{right:.2f}. A bar's opacity is its share of the images.",
+        caption=f"{told}{percent(most / images)} of the {counted(images, 'image')} lie in the bin of confidence "
+        f"{left:.2f} to {right:.2f}. A bar's opacity is its share of the images.",
         alternative=f"Accuracy in each of {len(data.count)} bins of confidence, beside the mean confidence there. "
-        f"The bin that adds most to the error, {widest[0]:.2f} to {widest[1]:.2f}, holds {widest[2]:,} images with "
-        f"mean confidence {widest[3]:.3f} and accuracy {widest[4]:.3f}.",
+        f"The bin that adds most to the error, {widest[0]:.2f} to {widest[1]:.2f}, holds {counted(widest[2], 'image')} "
+        f"with mean confidence {widest[3]:.3f} and accuracy {widest[4]:.3f}.",
         paint=partial(paint, data),
     )
 

@@ -7,11 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repaudit.render.figures._canvas import LEFT, RIGHT, WIDTH, Axis, Box, panel, share_axis, sheet, write
+from repaudit.render.figures._canvas import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    WIDTH,
+    Axis,
+    Box,
+    panel,
+    share_axis,
+    sheet,
+    write,
+)
 from repaudit.render.figures._data import Column, Count, Data, read
 from repaudit.render.figures._marks import Look, key
 from repaudit.render.figures._plot import Plot, Sketch
-from repaudit.render.figures._words import measured, percent
+from repaudit.render.figures._words import counted, measured, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,17 +60,17 @@ def sketches(report: Report) -> Iterator[Sketch]:
     counts = np.array(data.first_misclassified)
     if counts.sum() + data.never != data.images:
         return
-    told = [f"{percent(data.never / data.images)} never lose their label"]
+    told = f"{percent(data.never / data.images)} never lose their label on the way to the origin"
     if counts.any():
         median = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2)) + 1
-        told.append(f"half of the others lose it by step {median}")
+        told += f", half of the others by step {median} of {STEPS}"
     mean = measured(report, "cones.first_error_step", "mean step")
     yield Sketch(
         title="First step at which the label is lost",
-        caption=f"Of {data.images:,} initially correct images, {' and '.join(told)} of 100 on the way to the origin"
-        f"{f'; {mean}, never counted as 100' if mean else ''}.",
-        alternative=f"Histogram of the first misclassified of 100 steps to the origin, {data.images:,} images: "
-        f"{'; '.join(told)}.",
+        caption=f"Of {counted(data.images, 'initially correct image')} {told}"
+        f"{f'; {mean}, never counted as {STEPS}' if mean else ''}.",
+        alternative=f"Histogram of the first misclassified of {STEPS} steps to the origin. Of "
+        f"{counted(data.images, 'initially correct image')} {told}.",
         paint=partial(paint, data),
     )
 
@@ -75,7 +87,7 @@ def paint(data: Steps, inks: Inks) -> Figure:
     key(figure, inks, 2, entries)
     x = Axis("first misclassified step (100: the origin)", 0.0, FULL, TICKS, tuple(f"{tick:g}" for tick in TICKS))
     highest = max(float(shares.max()), never)
-    box = Box(LEFT, 52, WIDTH - LEFT - RIGHT, 315 - 52 - 44)
+    box = Box(LEFT, 52, WIDTH - LEFT - RIGHT, HEIGHT - 52 - BOTTOM)
     axes = panel(figure, inks, box, x, share_axis("share of the initially correct", highest))
     left = np.arange(0, STEPS, BAR)
     axes.bar(left, shares, BAR, align="edge", color=inks.accents[0], edgecolor=inks.paper, linewidth=1)

@@ -10,11 +10,23 @@ import numpy as np
 
 from repaudit.metrics.intervals import wilson
 from repaudit.render.figures._attacks import SHOWN, attacks, short, telling
-from repaudit.render.figures._canvas import LEFT, RIGHT, WIDTH, Box, panel, share_axis, sheet, span_axis
+from repaudit.render.figures._canvas import (
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    WIDTH,
+    Axis,
+    Box,
+    count_axis,
+    panel,
+    share_axis,
+    sheet,
+    span_axis,
+)
 from repaudit.render.figures._data import Column, Cosine, Count, Data, Number, Share, read
 from repaudit.render.figures._marks import Look, end_labels, look, marks, place_in, segments
 from repaudit.render.figures._plot import Plot, Sketch
-from repaudit.render.figures._words import percent
+from repaudit.render.figures._words import counted, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +40,8 @@ if TYPE_CHECKING:
 
 FEW = 10
 """Images of a bin below which its rate says little."""
+SPOKEN = 2
+"""Attacks of which the caption speaks."""
 INTERVALS = 3
 """With more lines than this, their intervals would hide one another."""
 CENTERS = {"minimum_loss": "point of minimum loss", "class_mean": "class mean"}
@@ -65,8 +79,12 @@ class Line:
     """Success of one attack."""
 
     name: tuple[str, ...]
-    """Its lines beside the drawing."""
+    """Its lines beside the drawing; foreign."""
     data: ByCosine
+
+    def told(self) -> str:
+        """The name as a caption says it."""
+        return " ".join(short(part, 20) for part in self.name)
 
     @property
     def middle(self) -> np.ndarray:
@@ -88,18 +106,19 @@ def sketches(report: Report) -> Iterator[Sketch]:
     edges = np.array(bars.edges)
     average = float(np.average((edges[1:] + edges[:-1]) / 2, weights=bars.count))
     caption = (
-        f"{sum(bars.count):,} initially correct images by the cosine of their feature to the {CENTERS[center]}, about "
-        f"{average:.2f} on average"
+        f"{counted(sum(bars.count), 'initially correct image')} by the cosine of their feature to the {CENTERS[center]}, "
+        f"about {average:.2f} on average"
     )
-    trends = "; ".join(f"{' '.join(line.name)} breaks {_trend(line)}" for line in lines)
+    trends = [f"{line.told()} breaks {_trend(line)}" for line in lines]
     if lines:
-        caption += f". Above, the share that an attack breaks in each bin: {trends}. Hollow: fewer than {FEW} images"
+        spoken = "; ".join(trends[:SPOKEN]) + (f"; and {len(lines) - SPOKEN} more" if len(lines) > SPOKEN else "")
+        caption += f". Above, the share that an attack breaks in each bin: {spoken}. Hollow: fewer than {FEW} images"
         caption += "; lines: 95 % Wilson intervals" if len(lines) <= INTERVALS else ""
     yield Sketch(
         title="Cosine to the class centre and attack success" if lines else "Cosine to the class centre",
         caption=f"{caption}.",
         alternative=f"Histogram of {sum(bars.count):,} cosines to the {CENTERS[center]}, about {average:.2f} on "
-        "average." + (f" Attack success by cosine: {trends}." if lines else ""),
+        "average." + (f" Attack success by cosine: {'; '.join(trends)}." if lines else ""),
         paint=partial(paint, bars, lines, CENTERS[center]),
     )
 
@@ -108,7 +127,7 @@ def _lines(report: Report) -> list[Line]:
     """One an attack; where it breaks nearly all or nothing, at the radius where it tells images apart."""
     found: list[tuple[Attack, Line]] = []
     for attack in attacks(report):
-        data, name = read(ByCosine, attack.figure(report, "by_cosine")), (short(attack.key), attack.threat)
+        data, name = read(ByCosine, attack.figure(report, "by_cosine")), (attack.key, attack.threat)
         searched = read(Telling, attack.figure(report, "telling"))
         if data is not None and data.saturated and searched is not None and searched.by_cosine is not None:
             grey = f"{attack.norm} {255 * searched.epsilon:.3g}/255"
@@ -143,16 +162,16 @@ def _trend(line: Line) -> str:
 
 def paint(bars: Histogram, lines: list[Line], words: str, inks: Inks) -> Figure:
     """Rates above counts, over one axis; both begin at 0."""
-    height = 360.0 if lines else 250.0
+    height = 366.0 if lines else 250.0
     figure = sheet(height)
     occupied = np.flatnonzero(bars.count)
     ends = [bars.edges[int(occupied[0])], bars.edges[int(occupied[-1]) + 1]]
     ends += [edge for line in lines for edge in (line.data.edges[0], line.data.edges[-1])]
     margin = 118.0 if lines else RIGHT
     x = span_axis(f"cosine to the {words}", ends)
-    top = 236.0 if lines else 26.0
-    counts = span_axis("images", [float(count) for count in bars.count], zero=True, count=3)
-    lower = panel(figure, inks, Box(LEFT, top, WIDTH - LEFT - margin, height - top - 44), x, counts)
+    top = 242.0 if lines else 26.0
+    counts = count_axis("images", float(max(bars.count)), 3)
+    lower = panel(figure, inks, Box(LEFT, top, WIDTH - LEFT - margin, height - top - BOTTOM), x, counts)
     edges = np.array(bars.edges)
     lower.bar(edges[:-1], bars.count, np.diff(edges), align="edge", color=inks.muted, edgecolor=inks.paper, linewidth=1)
     if lines:
@@ -162,7 +181,7 @@ def paint(bars: Histogram, lines: list[Line], words: str, inks: Inks) -> Figure:
 
 def _rates(figure: Figure, inks: Inks, box: Box, lines: list[Line], ends: list[float]) -> None:
     x = span_axis("", ends)
-    bare = type(x)("", x.low, x.high, x.ticks, ())
+    bare = Axis("", x.low, x.high, x.ticks, ())
     highest = max(share for line in lines for share in line.data.success if share is not None)
     axes = panel(figure, inks, box, bare, share_axis("broken by the attack", highest))
     names = []

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repaudit.render.figures._canvas import LEFT, POINTS, RIGHT, WIDTH, Box, panel, sheet, span_axis, write
+from repaudit.render.figures._canvas import BOTTOM, LEFT, POINTS, RIGHT, WIDTH, Box, panel, sheet, span_axis, write
 from repaudit.render.figures._data import Column, Cosine, Count, Data, Share, Size, read
 from repaudit.render.figures._marks import Look, Shape, key, marks, place_in
 from repaudit.render.figures._plot import Plot, Sketch
-from repaudit.render.figures._words import measured
+from repaudit.render.figures._words import counted, measured
 from repaudit.render.headlines import headline
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _sketch(report: Report, table: np.ndarray, images: int, center: str) -> Sket
     """From (m, 4): cosine, RMS, confidence, whether the answer is right."""
     words = CENTERS[center]
     shown, wrong = len(table), int((table[:, 3] == 0).sum())
-    told = f"{shown:,} of the {images:,} images" if shown < images else f"All {shown:,} images"
+    told = f"{shown:,} of the {images:,} images" if shown < images else counted(shown, "image")
     key_of = headline(report, f"geometry.pearson.{center}")
     kind = "Spearman" if ".spearman." in key_of else "Pearson"
     relation = measured(report, key_of, f"{kind} correlation of confidence and cosine")
@@ -79,7 +79,7 @@ def _sketch(report: Report, table: np.ndarray, images: int, center: str) -> Sket
         title="Feature RMS and cosine, by confidence",
         caption=f"{told}, {wrong:,} of them answered wrong (crosses): RMS of the feature against its cosine to the "
         f"{words} of the true class.{together}",
-        alternative=f"Scatter of {shown:,} images. Cosine to the {words} of the true class has its median at "
+        alternative=f"Scatter of {counted(shown, 'image')}. Cosine to the {words} of the true class has its median at "
         f"{np.median(table[:, 0]):.2f}, RMS of the feature at {np.median(table[:, 1]):.3g}, confidence at "
         f"{np.median(table[:, 2]):.3f}.{together}",
         paint=partial(paint, table, words),
@@ -93,7 +93,7 @@ def paint(table: np.ndarray, words: str, inks: Inks) -> Figure:
     right = Look(inks.muted, Shape.DOT)
     key(figure, inks, 2, [(right, "right"), (Look(inks.muted, Shape.CROSS), "wrong")], left=290)
     x, y = span_axis(f"cosine to the {words}", table[:, 0].tolist()), span_axis("feature RMS", table[:, 1].tolist())
-    axes = panel(figure, inks, Box(LEFT, 62, WIDTH - LEFT - RIGHT, HEIGHT - 106), x, y)
+    axes = panel(figure, inks, Box(LEFT, 62, WIDTH - LEFT - RIGHT, HEIGHT - 62 - BOTTOM), x, y)
     points, steps = place_in(axes, table[:, 0], table[:, 1]), np.searchsorted(LEVELS, table[:, 2])
     for shape, correct, size in ((Shape.DOT, 1, 3.6), (Shape.CROSS, 0, 6.0)):
         for step in reversed(range(len(LEVELS) + 1)):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repaudit.render.figures._canvas import LEFT, RIGHT, WIDTH, Axis, Box, panel, sheet, span_axis
+from repaudit.render.figures._canvas import BOTTOM, LEFT, RIGHT, WIDTH, Axis, Box, panel, sheet, span_axis
 from repaudit.render.figures._data import Column, Count, Data, Number, Share, read
 from repaudit.render.figures._marks import Look, key, look, marks, place_in, segments
 from repaudit.render.figures._plot import Plot, Sketch
-from repaudit.render.figures._words import measured
+from repaudit.render.figures._words import counted, measured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,8 +84,9 @@ def sketches(report: Report) -> Iterator[Sketch]:
     images = max(step.n for _, step in steps)
     yield Sketch(
         title="Does one step shrink the feature?",
-        caption=f"cos(f_adv − f, −f) of {images:,} initially correct images by cosine to the point of minimum loss; 1 "
-        f"is straight to the origin, 0 sideways. {'; '.join(told)}. Between the dotted lines: the mean size that a "
+        caption=f"cos(f_adv − f, −f) of {counted(images, 'initially correct image')} by cosine to the point of minimum "
+        "loss; 1 is straight to the origin, 0 sideways. "
+        f"{'; '.join(told)}. Between the dotted lines: the mean size that a "
         f"direction at random would have, {data.isotropic_share:.2f}.",
         alternative=f"Mean cos(f_adv − f, −f) with 95 % interval in bins of the cosine to the point of minimum loss. "
         f"{'; '.join(told)}.",
@@ -113,7 +114,7 @@ def paint(lines: list[Line], isotropic: float, inks: Inks) -> Figure:
     chance = Look(inks.muted, dashes=(0.0, (1.5, 2.0)), width=1.5)
     key(figure, inks, 2, [*zip(looks, [line.name for line in lines], strict=True), (chance, "random")])
     ends = np.concatenate([line.middle for line in lines]).tolist()
-    box = Box(LEFT, 52, WIDTH - LEFT - RIGHT, HEIGHT - 52 - 44)
+    box = Box(LEFT, 52, WIDTH - LEFT - RIGHT, HEIGHT - 52 - BOTTOM)
     x = span_axis("cosine to the point of minimum loss", ends)
     y = Axis("cos(f_adv − f, −f)", -1.0, 1.0, TICKS, tuple(f"{tick:g}".replace("-", "−") for tick in TICKS))
     axes = panel(figure, inks, box, x, y)

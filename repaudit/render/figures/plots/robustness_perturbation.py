@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repaudit.render.figures._attacks import attacks, short, telling
-from repaudit.render.figures._canvas import LEFT, RIGHT, WIDTH, Box, panel, sheet, span_axis, write
+from repaudit.render.figures._canvas import LEFT, RIGHT, WIDTH, Axis, Box, panel, sheet, span_axis, write
 from repaudit.render.figures._data import Column, Data, Size, read
 from repaudit.render.figures._marks import Look, Shape, key, marks, place_in
 from repaudit.render.figures._plot import Plot, Sketch
@@ -47,9 +47,8 @@ class Moved:
 
     def told(self) -> str:
         """Its averages in words."""
-        average = f"by an RMS of {self.moved.mean():.3g} on average"
-        threat = f" ({self.attack.threat})" if self.attack.threat else ""
-        return f"{short(self.attack.key)}{threat} moves features {average}, {int(self.broken.sum()):,} of them broken"
+        share = f"{int(self.broken.sum()):,} of {len(self.broken):,} broken"
+        return f"{short(self.attack.key)} {self.attack.threat} {self.moved.mean():.3g} ({share})"
 
 
 def sketches(report: Report) -> Iterator[Sketch]:
@@ -65,22 +64,19 @@ def sketches(report: Report) -> Iterator[Sketch]:
     shown = [moved for moved in found if moved.attack in chosen]
     if not shown:
         return
-    images = max(len(moved.rms) for moved in shown)
-    left_out = (
-        f" The {len(shown)} of {len(found)} attacks that break nearest to half." if len(shown) < len(found) else ""
-    )
-    typical = float(np.median(shown[0].rms))
+    left_out = f"; the {len(shown)} of {len(found)} attacks nearest to half success" if len(shown) < len(found) else ""
+    told = "; ".join(moved.told() for moved in shown)
     yield Sketch(
         title="Perturbation of the features",
-        caption=f"RMS of f_adv − f against RMS of f (median {typical:.3g}), up to {images:,} initially correct images "
-        f"an attack: {'; '.join(moved.told() for moved in shown)}.{left_out}",
-        alternative=f"Scatter of perturbation against feature RMS: {'; '.join(moved.told() for moved in shown)}.",
+        caption=f"RMS of f_adv − f against RMS of f of initially correct images, on average "
+        f"{np.mean([moved.rms.mean() for moved in shown]):.3g} before the attack. Moved by: {told}{left_out}.",
+        alternative=f"Scatter of perturbation against feature RMS. Mean RMS of f_adv − f: {told}.",
         paint=partial(paint, shown),
     )
 
 
 def paint(shown: list[Moved], inks: Inks) -> Figure:
-    """A panel an attack, each with a vertical axis of its own that begins at 0."""
+    """A panel an attack, each with a vertical axis of its own that begins at 0; the rarer outcome lies on top."""
     rows = (len(shown) + 1) // 2
     tall = 190.0 if rows == 1 else 150.0
     figure = sheet(48 + rows * (tall + 40) + 4)
@@ -94,14 +90,14 @@ def paint(shown: list[Moved], inks: Inks) -> Figure:
         lowest = place + 2 >= len(shown)
         box = Box(LEFT + column * (wide + LEFT), 48 + row * (tall + 40), wide, tall)
         y = span_axis("", moved.moved.tolist(), zero=True, count=4)
-        name = x.label if lowest else ""
-        axes = panel(figure, inks, box, type(x)(name, x.low, x.high, x.ticks, x.texts), y)
+        axes = panel(figure, inks, box, x if lowest else Axis("", x.low, x.high, x.ticks, ()), y)
         write(
-            figure, inks.ink, box.left - (LEFT - 4 if not column else 40), box.top - 10, _title(moved.attack, columns)
+            figure, inks.ink, box.left - (LEFT - 4 if not column else 40), box.top - 12, _title(moved.attack, columns)
         )
         points = place_in(axes, moved.rms, moved.moved)
+        rare = 4.0 if 2 * int(moved.broken.sum()) <= len(moved.broken) else 2.0
         marks(figure, points[~moved.broken], Shape.DOT, whole, size=3.4)
-        marks(figure, points[moved.broken], Shape.CROSS, broken, size=5.0, layer=3.5)
+        marks(figure, points[moved.broken], Shape.CROSS, broken, size=4.4, layer=rare)
     return figure
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from repaudit.render.figures._attacks import SHOWN, Radius, attacks, short
 from repaudit.render.figures._canvas import LEFT, RIGHT, WIDTH, Axis, Box, log_axis, panel, share_axis, sheet, span_axis
 from repaudit.render.figures._data import Data, Share, read
-from repaudit.render.figures._marks import Look, key, look, marks, place_in, segments
+from repaudit.render.figures._marks import Look, key, look, marks, place_in, segments, stroke
 from repaudit.render.figures._plot import Plot, Sketch
-from repaudit.render.figures._words import percent
+from repaudit.render.figures._words import counted, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,10 @@ WIDER = 4.0
 """From this ratio of the largest to the smallest radius on, the axis is logarithmic."""
 SERIES = re.compile(r"_[0-9][0-9pe]*(m[0-9]+)?(_255)?$")
 """How the key of an attack over a list of radii ends."""
-DECADES = (1.0, 2.0, 5.0)
+APART = 8.0
+"""Points between two attacks of one radius."""
+SPOKEN = 4
+"""Attacks of which the caption speaks."""
 
 
 class Telling(Data):
@@ -62,16 +65,16 @@ def sketches(report: Report) -> Iterator[Sketch]:
         series = _series(report, members)
         shown = sorted(series, key=lambda entry: -len(entry.radii()))[:SHOWN]
         shown = [entry for entry in series if entry in shown]
-        told = "; ".join(f"{short(attack.key, 20)} at {attack.threat} {_rate(attack)}" for attack in members[:8])
+        told = "; ".join(f"{short(attack.key, 20)} at {attack.threat} {_rate(attack)}" for attack in members[:SPOKEN])
         images = max(attack.success.n for attack in members)
-        more = f" and {len(members) - 8} more" if len(members) > 8 else ""
+        more = f"; and {len(members) - SPOKEN} more" if len(members) > SPOKEN else ""
         few = f" {len(shown)} of {len(series)} attacks are drawn." if len(shown) < len(series) else ""
         searched = any(entry.searched for entry in shown)
         note = " Hollow: a radius that was searched because the attack's own is saturated." if searched else ""
         yield Sketch(
             title=f"Attack success against radius ({norm})",
-            caption=f"Share of up to {images:,} initially correct images that each attack breaks, with 95 % intervals: "
-            f"{told}{more}.{note}{few}",
+            caption=f"Share of up to {counted(images, 'initially correct image')} that each attack breaks, "
+            f"with 95 % intervals: {told}{more}.{note}{few}",
             alternative=f"Attack success against the {norm} radius: {told}{more}.",
             paint=partial(paint, shown, norm),
             part=norm,
@@ -118,30 +121,37 @@ def paint(shown: list[Series], norm: str, inks: Inks) -> Figure:
     )
     axes = panel(figure, inks, box, x, share_axis("broken by the attack", min(1.0, highest)))
     for place, (entry, appearance) in enumerate(zip(shown, looks, strict=True)):
-        _draw(figure, axes, inks, entry, appearance, 7.0 * (place - (len(shown) - 1) / 2))
+        _draw(figure, axes, inks, entry, appearance, _beside(shown, place))
     return figure
 
 
-def _draw(figure: Figure, axes: Axes, inks: Inks, entry: Series, appearance: Look, shift: float) -> None:
-    from matplotlib.transforms import ScaledTranslation
+def _beside(shown: list[Series], place: int) -> dict[float, float]:
+    """By radius of a series, how far aside it stands so that others of the same radius are seen, in points."""
+    aside = {}
+    for radius in shown[place].radii():
+        sharing = [number for number, entry in enumerate(shown) if radius in entry.radii()]
+        aside[radius] = APART * (sharing.index(place) - (len(sharing) - 1) / 2)
+    return aside
 
-    aside = ScaledTranslation(shift / 72, 0, figure.dpi_scale_trans)
-    epsilon = [attack.epsilon for attack in entry.measured]
-    rates = [attack.success.value for attack in entry.measured]
-    line = axes.plot(epsilon, rates, color=appearance.colour, linewidth=2, linestyle=appearance.dashes, zorder=2.5)
-    line[0].set_transform(axes.transData + aside)
-    offset = np.array([[shift, 0.0]])
+
+def _draw(figure: Figure, axes: Axes, inks: Inks, entry: Series, appearance: Look, aside: dict[float, float]) -> None:
+    def placed(points: list[tuple[float, float]]) -> np.ndarray:
+        """Where the points of this series stand on the paper."""
+        shifts = np.array([[aside[radius], 0.0] for radius, _ in points])
+        moved: np.ndarray = place_in(axes, [radius for radius, _ in points], [rate for _, rate in points]) + shifts
+        return moved
+
+    rates = placed([(attack.epsilon, attack.success.value) for attack in entry.measured])
+    stroke(figure, rates, appearance)
     limits = [(attack.epsilon, attack.success.interval) for attack in entry.measured if attack.success.interval]
     if limits:
-        where = [radius for radius, _ in limits]
-        low = place_in(axes, where, [max(0.0, interval.low) for _, interval in limits])
-        high = place_in(axes, where, [min(1.0, interval.high) for _, interval in limits])
-        segments(figure, low + offset, high + offset, appearance.colour, 1.6)
+        low = placed([(radius, max(0.0, interval.low)) for radius, interval in limits])
+        high = placed([(radius, min(1.0, interval.high)) for radius, interval in limits])
+        segments(figure, low, high, appearance.colour, 1.6)
     if appearance.shape is not None:
-        marks(figure, place_in(axes, epsilon, rates) + offset, appearance.shape, appearance.colour, size=7)
+        marks(figure, rates, appearance.shape, appearance.colour, size=7)
         if entry.searched:
-            spots = place_in(axes, *zip(*entry.searched, strict=True)) + offset
-            marks(figure, spots, appearance.shape, appearance.colour, size=7, hollow=inks.paper)
+            marks(figure, placed(entry.searched), appearance.shape, appearance.colour, size=7, hollow=inks.paper)
 
 
 def _radii(radii: list[float], norm: str) -> Axis:
@@ -152,20 +162,13 @@ def _radii(radii: list[float], norm: str) -> Axis:
     if high < WIDER * low:
         plain = span_axis(label, [0.0, high], zero=True)
         return Axis(label, 0.0, plain.high / scale, tuple(tick / scale for tick in plain.ticks), plain.texts)
-    candidates = (
-        [2.0**power for power in range(-10, 9)]
-        if norm == "linf"
-        else [digit * 10.0**power for power in range(-9, 7) for digit in DECADES]
-    )
-    inside = [tick for tick in candidates if low / 1.3 <= tick <= high * 1.3]
-    inside = inside[:: 1 + len(inside) // 8]
-    return log_axis(
-        label,
-        low / 1.4 / scale,
-        high * 1.4 / scale,
-        [tick / scale for tick in inside],
-        lambda tick: f"{tick * scale:.3g}",
-    )
+    low, high = low / 1.4, high * 1.4
+    digits = (1.0, 2.0, 5.0) if high < 300 * low else (1.0,)
+    candidates = [digit * 10.0**power for power in range(-10, 8) for digit in digits]
+    if norm == "linf" and high < 1000 * low:
+        candidates = [2.0**power for power in range(-30, 9)]
+    ticks = [tick / scale for tick in candidates if low <= tick <= high]
+    return log_axis(label, low / scale, high / scale, ticks, lambda tick: f"{tick * scale:.3g}")
 
 
 plot = Plot(audit="robustness", sketches=sketches)

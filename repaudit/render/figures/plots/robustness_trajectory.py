@@ -13,6 +13,7 @@ from repaudit.render.figures._canvas import LEFT, RIGHT, WIDTH, Axis, Box, log_a
 from repaudit.render.figures._data import Column, Count, Data, Number, read
 from repaudit.render.figures._marks import key, look, marks, place_in
 from repaudit.render.figures._plot import Plot, Sketch
+from repaudit.render.figures._words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,8 +81,8 @@ def sketches(report: Report) -> Iterator[Sketch]:
     told = "; ".join(course.told() for course in shown)
     yield Sketch(
         title="Course of the attacks",
-        caption=f"Mean margin of up to {images:,} initially correct images: {told}. Means of the images still asked at "
-        "that query.",
+        caption=f"Mean margin of up to {counted(images, 'initially correct image')}: {told}. Means of the images "
+        "still asked at that query.",
         alternative=f"Means over the queries of each attack. Margin, the label's logit less the largest other: {told}.",
         paint=partial(paint, shown),
     )

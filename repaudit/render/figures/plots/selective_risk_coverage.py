@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repaudit.render.figures._canvas import LEFT, RIGHT, WIDTH, Box, panel, share_axis, sheet
+from repaudit.render.figures._canvas import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH, Box, panel, share_axis, sheet
 from repaudit.render.figures._data import Column, Count, Data, Share, read
 from repaudit.render.figures._marks import SOLID, Look, Shape, key, marks, place_in
 from repaudit.render.figures._plot import Plot, Sketch
-from repaudit.render.figures._words import measured, percent
+from repaudit.render.figures._words import counted, measured, percent
 from repaudit.render.plain import number
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def sketches(report: Report) -> Iterator[Sketch]:
     place = int(np.argmin(np.abs(np.array(data.coverage) - SPOKEN)))
     area = measured(report, "selective.aurc", "area under the curve")
     told = (
-        f"On the {percent(data.coverage[place])} of the {data.images:,} images with confidence of at least "
+        f"On the {percent(data.coverage[place])} of the {counted(data.images, 'image')} with confidence of at least "
         f"{number(data.threshold[place])} it errs {percent(data.risk[place])} of the time, on all "
         f"{percent(data.risk[-1])}"
     )
@@ -65,7 +65,7 @@ def paint(data: RiskCoverage, inks: Inks) -> Figure:
     key(figure, inks, 2, [(own, "by confidence"), (best, "best possible order")])
     y = share_axis("error rate", max(data.risk))
     x = share_axis("share of images kept, most confident first")
-    axes = panel(figure, inks, Box(LEFT, 52, WIDTH - LEFT - RIGHT - 6, 315 - 52 - 44), x, y)
+    axes = panel(figure, inks, Box(LEFT, 52, WIDTH - LEFT - RIGHT, HEIGHT - 52 - BOTTOM), x, y)
     coverage = np.array(data.coverage)
     # a single image has one point, which no line shows
     axes.plot(coverage, data.risk, color=own.colour, linewidth=own.width, zorder=3)
