@@ -9,6 +9,7 @@ from repaudit.leaderboard import Standing
 from repaudit.render.leaderboard.figures import WORDS, decimals_of, printed, shown
 from repaudit.render.leaderboard.remarks import header, next_step, remarks
 from repaudit.render.page import page, rendered
+from repaudit.render.plain import safe
 from repaudit.report import RunStatus
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def to_html(board: Leaderboard) -> str:
         ],
         rows=[
             {
-                "name": row.name,
+                "name": safe(row.name),
                 "reference": row.reference,
                 "cells": [_cell(row.cells[column.key], decimals[column.key]) for column in board.columns],
             }
@@ -56,7 +57,7 @@ def _models(board: Leaderboard) -> Sequence[Mapping[str, object]]:
     titles = {column.key: column.title for column in board.columns}
     return [
         {
-            "name": row.name,
+            "name": safe(row.name),
             "status": "" if row.status == RunStatus.COMPLETE else str(row.status),
             "reference": row.reference,
             "paired": row.unpaired is None,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _NAMED = 4
 """Metrics that one sentence names."""
+_NAME = 60
+"""Characters of a model's name in a sentence."""
 
 
 def header(board: Leaderboard) -> str:
@@ -78,7 +80,7 @@ def _values_only(board: Leaderboard) -> Iterator[str]:
 
 
 def _row(row: Row, titles: Mapping[str, str]) -> Iterator[str]:
-    name = safe(row.name)
+    name = safe(row.name, _NAME)
     if row.status != RunStatus.COMPLETE:
         yield f"{name} is {safe(row.status)}: {safe(row.message or 'not all of it was measured', 300)}."
     if row.unpaired is not None:
@@ -96,7 +98,7 @@ def _notes(board: Leaderboard) -> Iterator[str]:
     by_note: dict[str, list[str]] = {}
     for row in board.rows:
         for note in row.notes:
-            by_note.setdefault(note, []).append(safe(row.name))
+            by_note.setdefault(note, []).append(safe(row.name, _NAME))
     for note, names in by_note.items():
         yield f"{_few(names)}: {safe(note, 300)}."
 
@@ -105,11 +107,11 @@ def _masking(board: Leaderboard) -> Iterator[str]:
     """Nobody should believe a robustness figure without this."""
     if not any(column.key.startswith("robustness.") for column in board.columns):
         return
-    unchecked = [safe(row.name) for row in board.rows if row.masked is None]
+    unchecked = [safe(row.name, _NAME) for row in board.rows if row.masked is None]
     for row in board.rows:
         if row.masked:
             failed = _few([safe(check) for check in row.masked])
-            yield f"{safe(row.name)} fails checks for gradient masking ({failed}): it may be far less robust."
+            yield f"{safe(row.name, _NAME)} fails checks for gradient masking ({failed}): it may be far less robust."
     if all(row.masked == [] for row in board.rows):
         yield "No model fails a check for gradient masking."
     if unchecked:
