@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 WIDTH = 420.0
 HEIGHT = 315.0
+NARROWEST = 1e-3
+"""An axis spans at least this part of its largest value; its numbers would be too long to tell apart."""
 POINTS = 72.0
 """An inch has so many, and so many dots an inch make a point a dot."""
 LEFT, RIGHT, BOTTOM = 54.0, 22.0, 44.0
@@ -74,11 +76,11 @@ def panel(figure: Figure, inks: Inks, box: Box, x: Axis, y: Axis) -> Axes:
     axes.minorticks_off()
     axes.set_xticks(x.ticks, x.texts if x.texts else [""] * len(x.ticks))
     axes.set_yticks(y.ticks, y.texts if y.texts else [""] * len(y.ticks))
-    axes.tick_params(axis="x", length=4, width=0.8, pad=3, color=inks.muted, labelcolor=inks.muted, labelsize=TEXT)
+    axes.tick_params(axis="x", length=4, width=0.8, pad=5, color=inks.muted, labelcolor=inks.muted, labelsize=TEXT)
     axes.tick_params(axis="y", length=0, pad=5, labelcolor=inks.muted, labelsize=TEXT)
     axes.grid(axis="y", color=inks.grid, linewidth=1)
     if x.label:
-        write(figure, inks.ink, box.left + box.width / 2, box.top + box.height + 38, x.label, align="center")
+        write(figure, inks.ink, box.left + box.width / 2, box.top + box.height + 39, x.label, align="center")
     if y.label:
         write(figure, inks.ink, 4, box.top - 12, y.label)
     return axes
@@ -105,7 +107,7 @@ def write(
 def share_axis(label: str, high: float = 1.0, count: int = 4) -> Axis:
     """From 0 to at least `high`, in per cent, with about so many ticks."""
     top = 1.0 if high > 0.6 else high
-    ticks = _round_values(0.0, max(top, 1e-4), count)
+    ticks = _round_values(0.0, max(top, 0.01), count)
     return Axis(label, 0.0, max(top, ticks[-1]), ticks, _texts(tuple(100 * tick for tick in ticks), " %"))
 
 
@@ -121,7 +123,8 @@ def span_axis(label: str, values: Sequence[float], *, zero: bool = False, count:
     low, high = min(values), max(values)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
-    air = 0.05 * (high - low) or 0.05 * abs(high) or 0.5
+    least = NARROWEST * max(abs(low), abs(high))
+    air = max(0.05 * (high - low), least / 2) or 0.5
     low, high = low - air * (low < 0 or not zero), high + air * (high > 0 or not zero or low == high)
     ticks = tuple(tick for tick in _round_values(low, high, count) if low <= tick <= high)
     return Axis(label, low, high, ticks, _texts(ticks))
@@ -156,11 +159,18 @@ def _round_values(low: float, high: float, count: int, *, whole: bool = False) -
 
 
 def _texts(ticks: tuple[float, ...], unit: str = "") -> tuple[str, ...]:
-    """As many decimals as the steps need."""
-    if len(ticks) < 2:
-        return tuple(f"{tick:.3g}{unit}" for tick in ticks)
+    """As many decimals as the steps need; powers of ten where that would be long."""
+    most = max(abs(tick) for tick in ticks) if ticks else 0.0
+    if len(ticks) < 2 or not 1e-3 <= most < 1e5:
+        return tuple(f"{_brief(tick)}{unit}" for tick in ticks)
     step = ticks[1] - ticks[0]
-    if not 1e-4 <= step < 1e5:
-        return tuple(f"{tick:.3g}{unit}" for tick in ticks)
-    decimals = next(places for places in range(6) if math.isclose(round(step, places), step, rel_tol=1e-6))
+    decimals = next((places for places in range(6) if math.isclose(round(step, places), step, rel_tol=1e-6)), 6)
     return tuple(f"{0.0 if abs(tick) < step / 2 else tick:,.{decimals}f}{unit}".replace("-", "−") for tick in ticks)
+
+
+def _brief(value: float) -> str:
+    """`2.5e-6`, `0.5`, `1e9`."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.4g}".replace("-", "−")
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}".replace("-", "−")

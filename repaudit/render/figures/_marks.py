@@ -108,6 +108,8 @@ def marks(
         _path(figure, points, _OUTLINES[shape], size, stroke=colour, width=1.3, layer=layer, fill=fill)
     else:
         _path(figure, points, _STROKES[shape], size, stroke=colour, width=1.6, layer=layer)
+        if hollow is not None:
+            _path(figure, points, _STROKES[Shape.DOT], size, stroke=hollow, width=size / 2, layer=layer + 0.1)
 
 
 def segments(

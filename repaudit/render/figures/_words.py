@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def percent(share: float) -> str:
     """A fraction of 1 in per cent, with one decimal."""
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def counted(n: int, thing: str, several: str = "") -> str:

@@ -71,7 +71,8 @@ def sketches(report: Report) -> Iterator[Sketch]:
     data = read(PerClass, {**figure, "class_": figure.get("class")})
     if data is None or 0 in data.images:
         return
-    names = data.name if data.name is not None else [f"class {label}" for label in data.class_]
+    given = data.name if data.name is not None else [""] * len(data.class_)
+    names = [name.strip() or f"class {label}" for name, label in zip(given, data.class_, strict=True)]
     rows = [Class(*row) for row in zip(names, data.images, data.accuracy, strict=True)]
     rows.sort(key=lambda row: row.accuracy)
     accuracy = np.array([row.accuracy for row in rows])

@@ -106,8 +106,8 @@ def sketches(report: Report) -> Iterator[Sketch]:
     edges = np.array(bars.edges)
     average = float(np.average((edges[1:] + edges[:-1]) / 2, weights=bars.count))
     caption = (
-        f"{counted(sum(bars.count), 'initially correct image')} by the cosine of their feature to the {CENTERS[center]}, "
-        f"about {average:.2f} on average"
+        f"{counted(sum(bars.count), 'initially correct image')} by the cosine of their feature to the "
+        f"{CENTERS[center]}, about {average:.2f} on average"
     )
     trends = [f"{line.told()} breaks {_trend(line)}" for line in lines]
     if lines:
