@@ -17,6 +17,7 @@ from repaudit.attacks.intake import Subjects
 from repaudit.case import Case, EvaluationShape, Parameters
 from repaudit.classifier import Capability, Card, Classifier, HeadCard
 from repaudit.evidence import Evidence, collect
+from repaudit.finding import Better, Measurement, Unit
 from repaudit.images import Batch, ImageSet
 from repaudit.preprocessing import Preprocess
 from repaudit.progress import SilentProgress
@@ -34,6 +35,7 @@ from repaudit.report import (
     RunStatus,
     Tool,
     gather,
+    write,
 )
 
 
@@ -309,3 +311,83 @@ def subjects_of() -> Callable[..., Subjects]:
         )
 
     return make
+
+
+@pytest.fixture
+def save_report(make_report, tmp_path) -> Callable[..., Path]:
+    """Writes a report with per-image rows into a folder; its figures follow from the rows."""
+
+    def rows_of(right: np.ndarray, confidence: np.ndarray | None, outcome: np.ndarray | None) -> dict[str, np.ndarray]:
+        n = len(right)
+        columns = {
+            "id": np.array([f"image-{row:05d}" for row in range(n)]),
+            "label": np.zeros(n, dtype=np.int64),
+            "prediction": np.where(right, 0, 1),
+            "confidence": np.full(n, 0.75) if confidence is None else confidence,
+        }
+        columns["log_p_label"] = np.log(np.where(right, columns["confidence"], 1 - columns["confidence"]))
+        return columns if outcome is None else columns | {"attack_fgsm_outcome": outcome.astype(np.int8)}
+
+    def found_in(columns: dict[str, np.ndarray]) -> list[Measurement]:
+        def one(key: str, value: float, unit: Unit, better: Better, note: str = "") -> Measurement:
+            return Measurement(
+                key=key, value=value, unit=unit, better=better, n=n, note=note, interval_reason="made up"
+            )
+
+        n, right = len(columns["id"]), columns["prediction"] == columns["label"]
+        gap = abs(columns["confidence"].mean() - right.mean())
+        measured = [
+            one("accuracy.top1", right.mean(), Unit.FRACTION, Better.HIGHER),
+            one("calibration.ece", gap, Unit.FRACTION, Better.LOWER, "15 equal-width bins (a,b]"),
+            one("calibration.nll", -columns["log_p_label"].mean(), Unit.NATS, Better.LOWER),
+            one("geometry.rms", 2.5, Unit.SCALE, Better.NEITHER),
+        ]
+        if "attack_fgsm_outcome" in columns:
+            outcome = columns["attack_fgsm_outcome"]
+            robust, broken, lost = ((outcome == code).sum() for code in (0, 1, 2))
+            note = "of all; fgsm, linf 8/255"
+            measured += [
+                one("robustness.fgsm.robust_accuracy", robust / n, Unit.FRACTION, Better.HIGHER, note),
+                one("robustness.fgsm.asr", broken / max(broken + robust, 1), Unit.FRACTION, Better.LOWER, note),
+                one("robustness.fgsm.error_share", lost / n, Unit.FRACTION, Better.LOWER, note),
+                one("robustness.worst.robust_accuracy", robust / n, Unit.FRACTION, Better.HIGHER, note),
+            ]
+        return measured
+
+    def save(
+        name: str,
+        right: np.ndarray,
+        *,
+        confidence: np.ndarray | None = None,
+        outcome: np.ndarray | None = None,
+        params: dict[str, dict[str, object]] | None = None,
+        model: dict[str, object] | None = None,
+        run: dict[str, object] | None = None,
+        data: dict[str, object] | None = None,
+        sidecar: bool = True,
+        **sections: object,
+    ) -> Path:
+        columns = rows_of(np.asarray(right, dtype=bool), confidence, outcome)
+        measured = found_in(columns)
+        asked = {"accuracy": {}, "calibration": {"bins": 15}, "geometry": {}}
+        asked |= {} if outcome is None else {"robustness": {"attacks": [{"name": "fgsm", "key": "fgsm"}], "limit": 9}}
+        asked |= params or {}
+        n = len(columns["id"])
+        audits = [
+            AuditEntry(id=audit, version=1, status="ok", params=values, images_count=n)
+            for audit, values in asked.items()
+        ]
+        report = make_report(*measured, audits=audits)
+        changes = {
+            "model": report.model.model_copy(update={"resolved": name, "weights_sha256": name, **(model or {})}),
+            "run": report.run.model_copy(update=run or {}),
+            "data": report.data.model_copy(update={"images_count": n, **(data or {})}),
+        }
+        folder = tmp_path / f"report-{len(list(tmp_path.glob('report-*')))}"
+        folder.mkdir()
+        write(
+            report.model_copy(update=changes | sections), folder / "report.json", columns=columns if sidecar else None
+        )
+        return folder
+
+    return save
