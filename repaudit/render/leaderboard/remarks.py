@@ -42,9 +42,11 @@ def next_step(board: Leaderboard) -> str:
     """What to do now."""
     if not board.false_findings.comparisons:
         return "`scan -o DIR` keeps per-image rows; two such reports on the same images can be compared."
-    reference = next((safe(row.report) for row in board.rows if row.reference), "REFERENCE")
+    kept = next((row for row in board.rows if row.reference and row.report_sha256), None)
+    reference = "REFERENCE" if kept is None else safe(kept.report)
     command = f"repaudit gate REPORT --baseline {reference} --set 'gates=[worse(top1) <= 0.005 @95%]'"
-    return f"a gate makes a difference count: `{command}`"
+    keeping = "" if kept else "`-o DIR` keeps the reports; then "
+    return f"{keeping}a gate makes a difference count: `{command}`"
 
 
 def listed(keys: Sequence[str], titles: Mapping[str, str]) -> str:
