@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WIDTH = 420.0
 HEIGHT = 315.0
-NARROWEST = 1e-3
+NARROWEST = 5e-3
 """An axis spans at least this part of its largest value; its numbers would be too long to tell apart."""
 POINTS = 72.0
 """An inch has so many, and so many dots an inch make a point a dot."""
@@ -123,8 +123,8 @@ def span_axis(label: str, values: Sequence[float], *, zero: bool = False, count:
     low, high = min(values), max(values)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
-    least = NARROWEST * max(abs(low), abs(high))
-    air = max(0.05 * (high - low), least / 2) or 0.5
+    size = max(abs(low), abs(high))
+    air = max(0.05 * (high - low), NARROWEST / 2 * size) if high > low else 0.05 * size or 0.5
     low, high = low - air * (low < 0 or not zero), high + air * (high > 0 or not zero or low == high)
     ticks = tuple(tick for tick in _round_values(low, high, count) if low <= tick <= high)
     return Axis(label, low, high, ticks, _texts(ticks))

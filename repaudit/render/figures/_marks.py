@@ -126,6 +126,15 @@ def segments(
         figure.add_artist(PathPatch(path, transform=figure.dpi_scale_trans, **style))
 
 
+def hatch(figure: Figure, corner: np.ndarray, opposite: np.ndarray, colour: str, apart: float = 7.0) -> None:
+    """Diagonal lines within a box, between its lower left and its upper right point of the paper."""
+    (left, low), (right, high) = corner, opposite
+    rise = np.arange(low - right, high - left, apart)  # of a line: y − x
+    starts = np.column_stack([np.maximum(left, low - rise), np.maximum(low, left + rise)])
+    ends = np.column_stack([np.minimum(right, high - rise), np.minimum(high, right + rise)])
+    segments(figure, starts, ends, colour, 1.0)
+
+
 def key(figure: Figure, inks: Inks, top: float, entries: Sequence[tuple[Look, str]], left: float = 4.0) -> float:
     """Names of what is drawn, in rows above a panel.
 

@@ -111,7 +111,7 @@ def paint_counts(accuracy: np.ndarray, inks: Inks) -> Figure:
     """Classes in bins of five per cent, and a line at the median."""
     figure = sheet()
     median = Look(inks.accents[1], dashes=SOLID, upright=True, width=2.5)
-    key(figure, inks, 2, [(Look(inks.accents[0], box=True), "classes"), (median, "median class")])
+    key(figure, inks, 2, [(Look(inks.accents[0], Shape.SQUARE), "classes"), (median, "median class")])
     counts, edges = np.histogram(accuracy, bins=20, range=(0.0, 1.0))
     box = Box(LEFT, 52, WIDTH - LEFT - RIGHT, HEIGHT - 52 - BOTTOM)
     axes = panel(figure, inks, box, share_axis("accuracy"), count_axis("classes", float(counts.max())))

@@ -18,10 +18,9 @@ from repaudit.render.figures._canvas import (
     panel,
     share_axis,
     sheet,
-    write,
 )
 from repaudit.render.figures._data import Column, Count, Data, read
-from repaudit.render.figures._marks import Look, key
+from repaudit.render.figures._marks import Look, Shape, hatch, key, place_in
 from repaudit.render.figures._plot import Plot, Sketch
 from repaudit.render.figures._words import counted, measured, percent
 
@@ -37,9 +36,8 @@ STEPS = 100
 BAR = 5
 """Steps a bar."""
 TICKS = (0.0, 25.0, 50.0, 75.0, 100.0)
-NEVER, FULL = 112.0, 126.0
-"""Where the bar of those that never err begins, and where the axis ends."""
-HATCH = "////"
+NEVER, HALF, FULL = 117.0, 6.0, 126.0
+"""Middle and half the width of the bar of those that never err, and the end of the axis."""
 
 
 class Steps(Data):
@@ -80,22 +78,24 @@ def paint(data: Steps, inks: Inks) -> Figure:
     figure = sheet()
     shares = np.array(data.first_misclassified).reshape(-1, BAR).sum(1) / data.images
     never = data.never / data.images
-    entries = [
-        (Look(inks.accents[0], box=True), "label lost"),
-        (Look(inks.accents[1], box=True), "never lost (hatched)"),
-    ]
-    key(figure, inks, 2, entries)
-    x = Axis("first misclassified step (100: the origin)", 0.0, FULL, TICKS, tuple(f"{tick:g}" for tick in TICKS))
-    highest = max(float(shares.max()), never)
+    key(
+        figure,
+        inks,
+        2,
+        [
+            (Look(inks.accents[0], Shape.SQUARE), "label lost"),
+            (Look(inks.accents[1], box=True), "never lost (hatched)"),
+        ],
+    )
+    texts = (*(f"{tick:g}" for tick in TICKS), "never")
+    x = Axis("first misclassified step (100: the origin)", 0.0, FULL, (*TICKS, NEVER), texts)
     box = Box(LEFT, 52, WIDTH - LEFT - RIGHT, HEIGHT - 52 - BOTTOM)
-    axes = panel(figure, inks, box, x, share_axis("share of the initially correct", highest))
+    axes = panel(figure, inks, box, x, share_axis("share of the initially correct", max(float(shares.max()), never)))
     left = np.arange(0, STEPS, BAR)
     axes.bar(left, shares, BAR, align="edge", color=inks.accents[0], edgecolor=inks.paper, linewidth=1)
-    axes.bar(
-        NEVER, never, BAR * 2.4, align="edge", facecolor="none", edgecolor=inks.accents[1], hatch=HATCH, linewidth=1.2
-    )
-    scale = box.width / FULL
-    write(figure, inks.muted, LEFT + (NEVER + 1.2 * BAR) * scale, box.top + box.height + 17, "never", align="center")
+    axes.bar(NEVER, never, 2 * HALF, facecolor="none", edgecolor=inks.accents[1], linewidth=1.2)
+    corners = place_in(axes, [NEVER - HALF, NEVER + HALF], [0.0, never])
+    hatch(figure, corners[0], corners[1], inks.accents[1])
     return figure
 
 

@@ -107,7 +107,7 @@ def paint(shown: list[Course], inks: Inks) -> Figure:
     looks = [look(inks, place) for place in range(len(shown))]
     names = [f"{short(course.attack.key)} {course.attack.threat.rpartition(' ')[2]}".strip() for course in shown]
     rows = 1 + sum(len(name) for name in names) // 32
-    top, tall, gap = 38.0 + 20 * rows, 96.0, 30.0
+    top, tall, gap = 38.0 + 20 * rows, 96.0, 33.0
     figure = sheet(top + len(panels) * (tall + gap) - gap + 44)
     key(figure, inks, 2, list(zip(looks, names, strict=True)))
     x = _queries(shown)
