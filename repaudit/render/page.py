@@ -72,7 +72,7 @@ def key(name: str) -> Markup:
     return Markup("<code>{}</code>").format(
         Markup("").join(
             Markup("{}<wbr>").format(piece) if piece[-1:] in "._" else piece
-            for piece in re.split(r"(?<=[._])(?=.)", safe(name, LONGEST_TEXT))
+            for piece in re.split(r"(?<=[._])(?=[A-Za-z])", safe(name, LONGEST_TEXT))
         )
     )
 

@@ -24,12 +24,16 @@ from repaudit.render.sentences import sentences
 from repaudit.report import AuditEntry, AuditStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+    from pydantic import JsonValue
 
     from repaudit.render.figures import Drawing
     from repaudit.render.html.limits import Limits
     from repaudit.report import Report
 
+KEYS_AT_ONCE = 8
+"""Keys that are named for one reason."""
 REST = "other"
 """Where metrics stand whose audit the report does not list."""
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,60}")
@@ -91,37 +95,54 @@ class AuditView:
 def audit_views(report: Report, drawings: Sequence[Drawing], limits: Limits) -> Listing[AuditView]:
     """A section for each audit, in the order in which they ran; metrics of none come last."""
     known = [audit.id for audit in report.audits]
-    strangers = any(owner(key) not in known for key in report.metrics)
+    first = _by_audit(report, known, everything=False)
+    every = _by_audit(report, known, everything=True)
     rest = AuditEntry(id=REST, version=0, status=AuditStatus.OK, params={}, images_count=0)
-    entries = [*report.audits, *([rest] if strangers else [])]
+    entries = [*report.audits, *([rest] if REST in every and REST not in known else [])]
     shown = limits.cut(enumerate(entries), limits.audits)
-    views = tuple(_view(report, entry, place, known, drawings, limits) for place, entry in shown.items)
-    return Listing(views, shown.left)
+    views = []
+    for place, entry in shown.items:
+        mine = first.get(entry.id, [])
+        others = [key for key in every.get(entry.id, []) if key not in set(mine)]
+        anchor = f"audit-{entry.id if _PLAIN_ID.fullmatch(entry.id) else place}"
+        views.append(_view(report, entry, anchor, (mine, others), drawings, limits))
+    return Listing(tuple(views), shown.left)
+
+
+def _by_audit(report: Report, known: list[str], *, everything: bool) -> dict[str, list[str]]:
+    """Keys by the audit that shows them; of strangers only what was measured."""
+    found: dict[str, list[str]] = {}
+    for key in shown_keys(report, everything=everything):
+        home = owner(key)
+        if home in known or key in report.metrics:
+            found.setdefault(home if home in known else REST, []).append(key)
+    return found
 
 
 def _view(
-    report: Report, entry: AuditEntry, place: int, known: list[str], drawings: Sequence[Drawing], limits: Limits
+    report: Report,
+    entry: AuditEntry,
+    anchor: str,
+    keys: tuple[list[str], list[str]],
+    drawings: Sequence[Drawing],
+    limits: Limits,
 ) -> AuditView:
-    def mine(key: str) -> bool:
-        return owner(key) == entry.id if entry.version else owner(key) not in known and key in report.metrics
-
-    first = [key for key in shown_keys(report, everything=False) if mine(key)]
-    rest = [key for key in shown_keys(report, everything=True) if mine(key) and key not in set(first)]
+    first, rest = keys
     attacked = entry.id == "robustness" and bool(first)
     remarks = (attacks_line(report), battery_line(report)) if attacked else ()
     return AuditView(
         id=limits.named(entry.id),
-        anchor=f"audit-{entry.id if _PLAIN_ID.fullmatch(entry.id) else place}",
+        anchor=anchor,
         question=limits.sentence(entry.question or ""),
         trouble=_trouble(entry, limits),
         reading=tuple(limits.sentence(sentence) for sentence in sentences(report, entry.id)),
         remarks=tuple(limits.sentence(remark) for remark in remarks if remark),
         alarm=bool(failed_checks(report)),
-        headlines=limits.cut(metric_row(report, key, limits) for key in first),
-        more=limits.cut(metric_row(report, key, limits) for key in rest),
+        headlines=limits.cut(first).each(lambda key: metric_row(report, key, limits)),
+        more=limits.cut(rest).each(lambda key: metric_row(report, key, limits)),
         figures=tuple(_figure(drawing) for drawing in drawings if drawing.audit == entry.id),
-        checks=limits.cut(_checks(report, limits) if entry.id == MASKING else ()),
-        missing=limits.cut(_missing(entry.skipped, limits)),
+        checks=_checks(report, limits) if entry.id == MASKING else Listing((), 0),
+        missing=_missing(entry.skipped, limits),
         classes=class_table(report, limits) if entry.id == ACCURACY else None,
         mistakes=mistakes(report, limits) if entry.id == MISTAKES else None,
     )
@@ -141,27 +162,34 @@ def _figure(drawing: Drawing) -> FigureView:
 _TONES = {"passed": "good", "failed": "bad"}
 
 
-def _checks(report: Report, limits: Limits) -> Iterator[CheckRow]:
-    for name, check in report.figures.get(BATTERY, {}).items():
-        if isinstance(check, dict):
-            value, threshold = one_number(check, "value"), one_number(check, "threshold")
-            verdict = one_word(check, "verdict")
-            yield CheckRow(
-                name=limits.named(name),
-                verdict=limits.named(verdict),
-                tone=_TONES.get(verdict, "plain"),
-                value="–" if value is None else number(value),
-                threshold="–" if threshold is None else number(threshold),
-                sentence=limits.sentence(one_word(check, "sentence")),
-            )
+def _checks(report: Report, limits: Limits) -> Listing[CheckRow]:
+    made = [(name, check) for name, check in report.figures.get(BATTERY, {}).items() if isinstance(check, dict)]
+    return limits.cut(made).each(lambda pair: _check(*pair, limits))
 
 
-def _missing(skipped: Mapping[str, str], limits: Limits) -> Iterator[Missing]:
+def _check(name: str, check: Mapping[str, JsonValue], limits: Limits) -> CheckRow:
+    value, threshold = one_number(check, "value"), one_number(check, "threshold")
+    verdict = one_word(check, "verdict")
+    return CheckRow(
+        name=limits.named(name),
+        verdict=limits.named(verdict),
+        tone=_TONES.get(verdict, "plain"),
+        value="–" if value is None else number(value),
+        threshold="–" if threshold is None else number(threshold),
+        sentence=limits.sentence(one_word(check, "sentence")),
+    )
+
+
+def _missing(skipped: Mapping[str, str], limits: Limits) -> Listing[Missing]:
     """Keys of one reason together."""
     by_reason: dict[str, list[str]] = {}
     for key, reason in skipped.items():
         by_reason.setdefault(reason, []).append(key)
-    for reason, keys in by_reason.items():
-        named = limits.cut((limits.named(key) for key in keys), 8)
-        told = ", ".join(named.items) + (f" and {named.left:,} more" if named.left else "")
-        yield Missing(told, limits.sentence(reason))
+
+    def told(pair: tuple[str, list[str]]) -> Missing:
+        reason, keys = pair
+        named = limits.cut(keys, KEYS_AT_ONCE).each(limits.named)
+        listed = ", ".join(named.items) + (f" and {named.left:,} more" if named.left else "")
+        return Missing(listed, limits.sentence(reason))
+
+    return limits.cut(by_reason.items()).each(told)

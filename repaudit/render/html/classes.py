@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from repaudit.metrics.intervals import wilson
-from repaudit.render.html.limits import Listing
 from repaudit.render.html.series import numbers, words
 
 if TYPE_CHECKING:
-    from repaudit.render.html.limits import Limits
+    from repaudit.render.html.limits import Limits, Listing
     from repaudit.report import Report
 
 WORST = 20
@@ -60,7 +59,7 @@ def class_table(report: Report, limits: Limits) -> ClassTable | None:
     worst = tuple(row(at) for at in order[:WORST])
     rest = range(len(index)) if len(index) > WORST else range(0)
     shown = limits.cut(rest, limits.classes)
-    return ClassTable(len(index), worst, Listing(tuple(row(at) for at in shown.items), shown.left))
+    return ClassTable(len(index), worst, shown.each(row))
 
 
 def _row(index: str, name: str, images: int, right: float) -> ClassRow:

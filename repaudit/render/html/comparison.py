@@ -49,8 +49,8 @@ def comparison_view(report: Report, limits: Limits) -> ComparisonView | None:
         model=limits.named(baseline.model),
         sha256=limits.named(baseline.sha256),
         same_weights=baseline.weights_sha256 == report.model.weights_sha256,
-        notes=limits.cut(limits.sentence(note) for note in baseline.notes).items,
-        rows=limits.cut(_row(key, compared, limits) for key, compared in report.comparisons.items()),
+        notes=limits.cut(baseline.notes).each(limits.sentence).items,
+        rows=limits.cut(report.comparisons.items()).each(lambda pair: _row(*pair, limits)),
     )
 
 

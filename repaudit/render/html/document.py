@@ -75,14 +75,13 @@ def _text(report: Report, drawn: Sequence[Drawing], limits: Limits) -> str:
 def _view(report: Report, drawn: Sequence[Drawing], limits: Limits) -> ReportView:
     fitting = tuple(_fitting(drawn, limits.figures))
     audits = audit_views(report, fitting, limits)
-    told = [limits.sentence(warning.message) for warning in report.warnings]
-    first = limits.cut(told, WARNINGS_AT_ONCE)
+    told = [warning.message for warning in report.warnings]
     return ReportView(
         verdict=verdict_view(report, limits),
         facts=key_facts(report, limits),
         why=tuple(Why(audit.id, audit.anchor, audit.reading[0]) for audit in audits.items if audit.reading),
-        warnings=first,
-        more_warnings=limits.cut(told[WARNINGS_AT_ONCE:]),
+        warnings=limits.cut(told, WARNINGS_AT_ONCE).each(limits.sentence),
+        more_warnings=limits.cut(told[WARNINGS_AT_ONCE:]).each(limits.sentence),
         audits=audits,
         comparison=comparison_view(report, limits),
         provenance=provenance(report, limits),

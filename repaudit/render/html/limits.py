@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from repaudit.render.plain import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,10 @@ class Listing(Generic[T]):
     items: tuple[T, ...]
     left: int
     """How many more there are, which only the JSON shows."""
+
+    def each(self, make: Callable[[T], S]) -> Listing[S]:
+        """The same listing of what is made of each item."""
+        return Listing(tuple(make(item) for item in self.items), self.left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

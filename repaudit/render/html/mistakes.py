@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from repaudit.render.html.series import one_number, one_word
 
 if TYPE_CHECKING:
@@ -29,8 +31,8 @@ class Mistake:
     label: str
     prediction: str
     confidence: str
-    source: str
-    """A `data:` address."""
+    source: Markup
+    """A `data:` address; nothing in it needs an escape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +71,5 @@ def _mistake(entry: Mapping[str, JsonValue], jpeg: str, limits: Limits) -> Mista
         label=limits.named(one_word(entry, "label_name") or one_word(entry, "label")),
         prediction=limits.named(one_word(entry, "prediction_name") or one_word(entry, "prediction")),
         confidence="" if confidence is None else f"{100 * confidence:.1f} %",
-        source=f"data:image/jpeg;base64,{jpeg}",
+        source=Markup("data:image/jpeg;base64,{}").format(jpeg),
     )

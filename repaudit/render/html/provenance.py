@@ -68,10 +68,8 @@ class Provenance:
 
     groups: tuple[Facts, ...]
     costs: Listing[CostRow]
-    profile: str
-    """The resolved profile as YAML."""
-    profile_left: int
-    """Lines of it that are not shown."""
+    profile: Listing[str]
+    """The resolved profile as lines of YAML."""
     command: str
     """That makes the report again."""
 
@@ -101,8 +99,6 @@ def day(started_utc: str) -> str:
 
 def provenance(report: Report, limits: Limits) -> Provenance:
     """All of it, as far as the limits allow."""
-    lines = yaml.safe_dump(report.profile.resolved, sort_keys=False, allow_unicode=True, width=_LINE).splitlines()
-    shown = limits.cut((safe(line, _LINE) for line in lines), limits.lines)
     costs = [("clean pass", report.run.clean_pass), *report.run.audits.items()]
     return Provenance(
         groups=(
@@ -112,18 +108,32 @@ def provenance(report: Report, limits: Limits) -> Provenance:
             _group("Run", _run(report), limits),
             _group("Environment", _environment(report), limits),
         ),
-        costs=limits.cut(_cost(limits.named(name), cost) for name, cost in costs),
-        profile="\n".join(shown.items),
-        profile_left=shown.left,
+        costs=limits.cut(costs).each(lambda pair: _cost(limits.named(pair[0]), pair[1])),
+        profile=_profile(report.profile.resolved, limits),
         command=limits.sentence(_command(report.run.argv)),
     )
 
 
+def _profile(resolved: Mapping[str, JsonValue], limits: Limits) -> Listing[str]:
+    """As YAML, line by line, every text in it shortened first."""
+
+    def short(value: JsonValue) -> JsonValue:
+        match value:
+            case str():
+                return limits.named(value)
+            case dict():
+                return {limits.named(name): short(item) for name, item in limits.cut(value.items()).items}
+            case list():
+                return [short(item) for item in limits.cut(value).items]
+        return value
+
+    text = yaml.safe_dump(short(dict(resolved)), sort_keys=False, allow_unicode=True, width=_LINE)
+    return limits.cut(text.splitlines(), limits.lines).each(lambda line: safe(line, _LINE))
+
+
 def _group(title: str, facts: Iterable[tuple[str, str]], limits: Limits) -> Facts:
-    return Facts(
-        title,
-        limits.cut(Fact(limits.named(name), limits.sentence(value), code=True) for name, value in facts if value),
-    )
+    known = limits.cut(fact for fact in facts if fact[1])
+    return Facts(title, known.each(lambda fact: Fact(limits.named(fact[0]), limits.sentence(fact[1]), code=True)))
 
 
 def _model(report: Report) -> Iterable[tuple[str, str]]:
@@ -177,7 +187,8 @@ def _environment(report: Report) -> Iterable[tuple[str, str]]:
     yield "platform", environment.platform
     yield "device", environment.device
     yield "accelerators", ", ".join(environment.accelerators)
-    yield "cpu", f"{environment.cpu}, {environment.threads} threads"
+    yield "cpu", environment.cpu
+    yield "threads", str(environment.threads)
     shape = environment.evaluation_shape
     yield "evaluation shape", f"{shape.rows:,} rows a call, {shape.calls:,} calls held"
     yield from _flat(environment.numerics)

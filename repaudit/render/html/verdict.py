@@ -94,7 +94,7 @@ def verdict_view(report: Report, limits: Limits) -> VerdictView:
         reasons=tuple(limits.sentence(verdict.reason) for verdict in telling[:EXPLAINED]),
         caution=limits.sentence(battery_line(report)) if masked else "",
         next_step=limits.sentence(next_step(report)),
-        gates=limits.cut(_row(report, verdict, limits) for verdict in ordered),
+        gates=limits.cut(ordered).each(lambda verdict: _row(report, verdict, limits)),
     )
 
 
