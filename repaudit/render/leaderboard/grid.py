@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-NARROWEST = 14
+_MODEL = 14
 """Characters down to which the name of a model is folded."""
-_METRIC = 24
-"""Characters down to which the name of a metric is folded."""
+_METRIC = 40
+"""Characters down to which the name of a metric is folded: those of attacks differ in all their length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,14 @@ class Grid:
     """Of the columns."""
     cells: Sequence[Sequence[Text]]
     """By row, then by column."""
-    narrowest: int = NARROWEST
+    names_least: int = _MODEL
     """Characters down to which names of rows are folded."""
+    heads_least: int = _METRIC
+    """The same of columns."""
 
     def turned(self, corner: str) -> Grid:
         """Metrics down, models across."""
-        return Grid(corner, self.heads, self.names, list(zip(*self.cells, strict=True)), _METRIC)
+        return Grid(corner, self.heads, self.names, list(zip(*self.cells, strict=True)), _METRIC, _MODEL)
 
     def block(self, places: Sequence[int]) -> Grid:
         """Only these columns."""
@@ -67,7 +69,7 @@ class Grid:
     def lines(self, console: Console, width: int) -> list[Text]:
         """The table as text."""
         columns = [
-            TableColumn(self.corner, narrowest=self.narrowest),
+            TableColumn(self.corner, narrowest=self.names_least),
             *(TableColumn(head, narrowest=self._least(at)) for at, head in enumerate(self.heads)),
         ]
         rows = [[Text(name), *cells] for name, cells in zip(self.names, self.cells, strict=True)]
@@ -75,8 +77,8 @@ class Grid:
 
     def _needed(self, places: Sequence[int]) -> int:
         names = max((len(name) for name in (self.corner, *self.names)), default=0)
-        return min(names, self.narrowest) + sum(len(GAP) + self._least(at) for at in places)
+        return min(names, self.names_least) + sum(len(GAP) + self._least(at) for at in places)
 
     def _least(self, at: int) -> int:
         cells = max((row[at].cell_len for row in self.cells), default=0)
-        return max(cells, min(len(self.heads[at]), NARROWEST))
+        return max(cells, min(len(self.heads[at]), self.heads_least))
