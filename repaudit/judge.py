@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from repaudit import gates
 from repaudit.compare import Asked, compared, needed_columns, open_side, refuse_incomparable
 from repaudit.errors import InvalidProfile, InvalidReport
-from repaudit.profiles import load, read_waiver
+from repaudit.profiles import fingerprint, load, read_waiver
 from repaudit.report import RunStatus, read
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date
     from pathlib import Path
+
+    from pydantic import JsonValue
 
     from repaudit.profiles import Gate, Waiver
     from repaudit.report import Report
@@ -49,7 +52,8 @@ def judge_again(
         InvalidProfile: the profile, a gate or a waiver of it makes no sense, or there is no gate.
     """
     report = read(path / "report.json" if path.is_dir() else path)
-    wanted, waivers = _asked(report, profile, settings, directory)
+    asked = _asked(report, profile, settings, directory)
+    wanted = asked.gates
     if baseline is not None:
         now, before = open_side(path), open_side(baseline)
         keys = gates.relative_keys(wanted, report.metrics)
@@ -61,8 +65,8 @@ def judge_again(
             )
         refuse_incomparable(Asked.of(report), before, keys)
         report = compared(now, before, keys)
-    judged = report.with_verdicts(gates.judge(report, wanted))
-    judged = gates.apply_waivers(judged, wanted, waivers, datetime.now(UTC).date() if today is None else today)
+    judged = _asking(report, asked).with_verdicts(gates.judge(report, wanted))
+    judged = gates.apply_waivers(judged, wanted, asked.waivers, datetime.now(UTC).date() if today is None else today)
     if report.run.status is not RunStatus.COMPLETE:
         return judged
     status = GATE_FAILED if any(verdict.failed for verdict in judged.gates) else PASSED
@@ -79,20 +83,38 @@ def _refuse_misfits(wanted: Sequence[Gate], report: Report) -> None:
             gates.refuse_relative(gate, meant[0], metric.better, baseline=True)
 
 
-def _asked(
-    report: Report, profile: str | None, settings: Sequence[str], directory: Path
-) -> tuple[Sequence[Gate], Sequence[Waiver]]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    gates: Sequence[Gate]
+    waivers: Sequence[Waiver]
+    written: Mapping[str, JsonValue]
+    """Both as a profile writes them, where they are not the report's own."""
+
+
+def _asking(report: Report, asked: _Asked) -> Report:
+    """The report with the conditions that it is judged by now, so that judging it once more asks the same."""
+    if not asked.written:
+        return report
+    resolved = {**report.profile.resolved, **asked.written}
+    profile = report.profile.model_copy(update={"resolved": resolved, "sha256": fingerprint(resolved)})
+    return report.model_copy(update={"profile": profile})
+
+
+def _asked(report: Report, profile: str | None, settings: Sequence[str], directory: Path) -> _Asked:
     """The gates to judge by and the waivers that belong to them."""
     resolved = load(profile, audits=None, settings=settings, limit=None, directory=directory)
     if resolved.gates:
-        return resolved.gates, resolved.waivers
+        written = {key: resolved.resolved[key] for key in ("gates", "waivers") if key in resolved.resolved}
+        return _Asked(resolved.gates, resolved.waivers, written)
     own = report.profile.resolved.get("gates")
     if profile is None and isinstance(own, list) and own:
         again = load(
             None, audits=None, settings=[*settings, f"gates={json.dumps(own)}"], limit=None, directory=directory
         )
         by_hand = any(setting.partition("=")[0].strip() == "waivers" for setting in settings)
-        return again.gates, again.waivers if by_hand else _own_waivers(report)
+        if not by_hand:
+            return _Asked(again.gates, _own_waivers(report), {})
+        return _Asked(again.gates, again.waivers, {"waivers": again.resolved["waivers"]})
     raise InvalidProfile(
         "there is no gate to judge by",
         detail=f"Neither profile {resolved.name} nor the report has any.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from repaudit.profiles.gate import Gate, Severity, parse_gate
-from repaudit.profiles.resolve import ResolvedProfile, load, names, summary
+from repaudit.profiles.resolve import ResolvedProfile, fingerprint, load, names, summary
 from repaudit.profiles.waiver import Waiver, read_waiver
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "ResolvedProfile",
     "Severity",
     "Waiver",
+    "fingerprint",
     "load",
     "names",
     "parse_gate",

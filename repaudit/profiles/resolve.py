@@ -128,6 +128,11 @@ def load(
     )
 
 
+def fingerprint(resolved: Mapping[str, JsonValue]) -> str:
+    """The sha256 over the canonical JSON of a resolved profile."""
+    return hashlib.sha256(json.dumps(resolved, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
 def _resolved(
     checked: ProfileFile, *, name: str, path: Path | None, arguments: Mapping[str, Argument], origins: Origins
 ) -> ResolvedProfile:
@@ -141,11 +146,10 @@ def _resolved(
         "gates": checked.gates or [],
         "waivers": checked.waivers or [],
     }
-    canonical = json.dumps(resolved, sort_keys=True, allow_nan=False)
     return ResolvedProfile(
         name=name,
         path=path,
-        sha256=hashlib.sha256(canonical.encode()).hexdigest(),
+        sha256=fingerprint(resolved),
         resolved=resolved,
         audits=parameters,
         gates=tuple(read_gate(entry, name) for entry in checked.gates or []),

@@ -52,6 +52,7 @@ def test_a_report_judged_again_is_written_with_its_new_verdicts_and_fails_as_it_
     judged = json.loads((folder / "new.json").read_text())
     assert [gate["outcome"] for gate in judged["gates"]] == ["fail"]
     assert judged["run"]["exit_code"] == 1
+    assert main(["gate", "new.json", "-q"]) == 1  # judged once more it asks the same
     assert json.loads((folder / "old.json").read_text())["run"]["exit_code"] == 0
 
 
