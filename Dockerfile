@@ -1,4 +1,4 @@
-# The torch wheel carries the CUDA libraries; the host brings the driver:
+# The torch wheel carries the CUDA libraries; the host brings the driver. In CI: docs/ci.md. By hand, as user 1000:
 #   docker run --gpus all -v /path/to/imagenet:/data:ro -v "$PWD/out:/out" repaudit scan resnet50.a1_in1k --data imagenet-val:/data -o /out
 FROM python:3.12-slim
 
