@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from repaudit.finding import NOT_NEEDED
 from repaudit.render.attacks import attacks_line
 from repaudit.render.headlines import family, shown_keys
 from repaudit.render.markdown_text import code, prose
@@ -12,8 +11,9 @@ from repaudit.render.masking import battery_line
 from repaudit.render.plain import number, value_and_interval
 from repaudit.render.readings import next_step, readings
 from repaudit.render.summary import summary_line
+from repaudit.render.unmeasured import unmeasured
 from repaudit.render.wording import verdict_word
-from repaudit.report import AuditStatus, Outcome, RunStatus
+from repaudit.report import Outcome, RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,9 +24,8 @@ MARK = "<!-- repaudit report -->"
 """First line of every file, by which repaudit knows its own."""
 LARGEST = 900_000
 """Bytes; GitHub drops a step's summary over 1 MiB whole."""
+LONGEST_SENTENCE = 1000
 _CUT = "\n\nThe rest was left out: the text was too long. All of it is in the JSON report.\n"
-_NAMED = 4
-"""Metrics that one line names of those which were not measured for one reason."""
 
 
 def to_markdown(report: Report) -> str:
@@ -39,9 +38,9 @@ def to_markdown(report: Report) -> str:
         _section("Gates", _gates(report)),
         _section("Metrics", _metrics(report)),
         _section("Why", _bullets(readings(report))),
-        _section("Not measured", _bullets(_unmeasured(report))),
+        _section("Not measured", _bullets(unmeasured(report))),
         _section("Mind", _bullets(_remarks(report))),
-        f"**Next:** {prose(next_step(report))}",
+        f"**Next:** {prose(next_step(report), LONGEST_SENTENCE)}",
         _identity(report),
     )
     return _capped("\n\n".join(section for section in sections if section) + "\n")
@@ -110,20 +109,6 @@ def _metrics(report: Report) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _unmeasured(report: Report) -> Iterator[str]:
-    for audit in report.audits:
-        if audit.status is not AuditStatus.OK:
-            word = "could not finish" if audit.status is AuditStatus.ERROR else "was skipped"
-            yield f"{audit.id} {word}: {audit.reason or 'no reason given'}"
-        by_reason: dict[str, list[str]] = {}
-        for key, reason in audit.skipped.items():
-            if not reason.startswith(NOT_NEEDED):
-                by_reason.setdefault(reason, []).append(key)
-        for reason, keys in by_reason.items():
-            named = ", ".join(keys[:_NAMED]) + (f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else "")
-            yield f"{named}: {reason}"
-
-
 def _remarks(report: Report) -> Iterator[str]:
     yield from (warning.message for warning in report.warnings)
     if report.baseline is not None:
@@ -135,7 +120,7 @@ def _section(title: str, content: str) -> str:
 
 
 def _bullets(sentences: Iterable[str]) -> str:
-    return "\n".join(f"- {prose(sentence)}" for sentence in sentences)
+    return "\n".join(f"- {prose(sentence, LONGEST_SENTENCE)}" for sentence in sentences)
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[str]) -> str:

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from repaudit.finding import NOT_NEEDED
 from repaudit.profiles import Severity
 from repaudit.render.attacks import attacks_line
 from repaudit.render.headlines import family, shown_keys
@@ -20,7 +19,8 @@ from repaudit.render.plain import safe, value_and_interval
 from repaudit.render.readings import next_step, readings
 from repaudit.render.summary import summary_line
 from repaudit.render.table import TableColumn, lay_out
-from repaudit.report import AuditStatus, Outcome
+from repaudit.render.unmeasured import unmeasured
+from repaudit.report import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,7 +79,7 @@ def print_report(report: Report, console: Console, *, verbose: bool = False) -> 
     for heading, lines in (
         ("", list(_explanations(report))),
         ("Why", [(Text("·"), sentence) for sentence in readings(report)]),
-        ("Not measured", list(_skipped(report, verbose=verbose))),
+        ("Not measured", [(Text("·"), sentence) for sentence in unmeasured(report, everything=verbose)]),
         ("Mind", [(Text("·"), safe(warning.message, 400)) for warning in report.warnings]),
     ):
         if lines:
@@ -157,22 +157,6 @@ def _explanations(report: Report) -> Iterator[tuple[Text, str]]:
             if verdict.outcome == outcome:
                 word, style = _word(verdict)
                 yield Text(word.removeprefix("pass "), style=style), safe(verdict.reason, 400)
-
-
-def _skipped(report: Report, *, verbose: bool) -> Iterator[tuple[Text, str]]:
-    for audit in report.audits:
-        if audit.status is not AuditStatus.OK:
-            word = "could not finish" if audit.status is AuditStatus.ERROR else "skipped"
-            yield Text("·"), f"{safe(audit.id)} {word}: {safe(audit.reason or 'no reason given', 400)}"
-            continue
-        by_reason: dict[str, list[str]] = {}
-        for key, reason in audit.skipped.items():
-            if reason.startswith(NOT_NEEDED) and not verbose:
-                continue
-            by_reason.setdefault(reason, []).append(safe(key))
-        for reason, keys in by_reason.items():
-            named = ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")
-            yield Text("·"), f"{named}: {safe(reason, 400)}"
 
 
 def _write(console: Console, text: Text, sentence: str = "") -> None:
