@@ -1,5 +1,7 @@
 """Models side by side: who is told apart, what keeps a pair from being made, and that order decides nothing."""
 
+import hashlib
+import io
 import json
 import math
 
@@ -214,20 +216,52 @@ def test_a_report_without_its_rows_is_listed_unpaired_with_the_reason(three, sav
     assert found["worse"].tally.worse
 
 
-def test_rows_of_other_images_are_not_paired_whatever_the_report_says(three, save_report):
-    other = save_report("other", np.arange(N) < 50)
-    content = json.loads((other / "report.json").read_text())
-    shifted = dict(np.load(other / "per_image.npz"))
-    shifted["id"] = np.array([f"elsewhere-{row:05d}" for row in range(N)])
-    np.savez(other / "per_image.npz", **shifted)
-    import hashlib
+def forge(folder, content: bytes) -> None:
+    """Puts other rows beside a report, and their hash into it."""
+    report = json.loads((folder / "report.json").read_text())
+    report["per_image"]["sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / "report.json").write_text(json.dumps(report))
+    (folder / "per_image.npz").write_bytes(content)
 
-    content["per_image"]["sha256"] = hashlib.sha256((other / "per_image.npz").read_bytes()).hexdigest()
-    (other / "report.json").write_text(json.dumps(content))
+
+def table(**columns: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, **columns)
+    return stream.getvalue()
+
+
+IDS = np.array([f"image-{row:05d}" for row in range(N)])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (table(id=np.array([f"elsewhere-{row}" for row in range(N)]), label=np.zeros(N)), "of other images"),
+        (table(id=IDS, label=np.zeros(3)), "is no table of images"),
+        (table(label=np.zeros(N)), "is no table of images"),
+        (table(id=np.array(["x", None], dtype=object)), "is no table of images"),
+        (b"", "is no table of images"),
+        (b"PK\x03\x04 and no more", "is no table of images"),
+    ],
+)
+def test_rows_that_are_not_of_these_images_are_not_paired_whatever_the_report_says(three, save_report, content, told):
+    other = save_report("other", REFERENCE)
+    forge(other, content)
 
     row = leaderboard([three[0], other]).rows[1]
 
-    assert "of other images" in row.unpaired
+    assert told in row.unpaired
+    assert row.cells["accuracy.top1"].value == 0.6
+
+
+def test_rows_without_the_column_of_a_metric_leave_out_that_metric_only(three, save_report):
+    other = save_report("other", REFERENCE)
+    forge(other, table(id=IDS, log_p_label=np.zeros(N)))
+
+    cells = leaderboard([three[0], other]).rows[1].cells
+
+    assert cells["accuracy.top1"].reason == "it has no per-image `label`"
+    assert cells["calibration.nll"].standing is Standing.BETTER
 
 
 def test_a_reference_without_rows_pairs_nothing(three):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +58,8 @@ def open_entrant(path: Path) -> Entrant:
         columns = read_per_image(report.per_image, path)
     except InvalidReport as error:
         return Entrant(report=report, columns=None, file=str(path), sha256=digest, bare=error.problem)
-    except (ValueError, BadZipFile) as error:
-        reason = f"{report.per_image.path} cannot be read: {error}"
+    except (ValueError, EOFError, BadZipFile, zlib.error) as error:  # a foreign file that carries its own hash
+        reason = f"{report.per_image.path} is no table of images: {error}"
         return Entrant(report=report, columns=None, file=str(path), sha256=digest, bare=reason)
     if "id" not in columns or any(values.shape != columns["id"].shape for values in columns.values()):
         reason = f"{report.per_image.path} is no table of images"

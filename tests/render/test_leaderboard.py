@@ -308,3 +308,37 @@ def test_a_template_in_a_name_is_not_filled_in(save_report):
     paths = [save_report("{{ 7 * 7 }}", answers(1)), save_report("b", answers(2))]
 
     assert "{{ 7 * 7 }}" in Page(to_html(leaderboard(paths))).text
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_foreign_metric_acts_nowhere(save_report, name):
+    paths = [save_report(model, answers(seed)) for seed, model in enumerate(("one", "two"))]
+    for path in paths:
+        content = json.loads((path / "report.json").read_text())
+        content["metrics"][f"calibration.{name}"] = content["metrics"]["calibration.ece"] | {"note": name, "unit": name}
+        (path / "report.json").write_text(json.dumps(content))
+    board = leaderboard(paths, everything=True)
+
+    terminal, table, markdown, page = printed(board), to_csv(board), to_markdown(board), to_html(board)
+
+    for text in (terminal, markdown, page, table):
+        assert not set(text) & set("\x1b\x00\u202e\t")
+    assert max(map(len, terminal.splitlines())) <= 100
+    assert {len(row) for row in csv.reader(io.StringIO(table))} == {len(COLUMNS)}
+    for block in re.findall(r"(?:^\|.*\n)+", markdown, flags=re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
+    assert sum(tag == "script" for tag, _ in Page(page).tags) == 1
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_narrow_terminal_gets_more_blocks_and_no_error(board, width):
+    stream = io.StringIO()
+    console = console_for(stream)
+    console.width = width
+
+    print_leaderboard(board, console)
+
+    assert "worse" in stream.getvalue()
+    if width == 80:
+        values = stream.getvalue().partition("Differences to")[0]
+        assert max(map(len, values.splitlines())) <= width
