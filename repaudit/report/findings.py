@@ -112,7 +112,7 @@ def gather(findings: Iterable[Finding]) -> Gathered:
     figures: dict[str, dict[str, JsonValue]] = {}
     skipped: dict[str, str] = {}
     columns: dict[str, np.ndarray] = {}
-    warnings: list[WarningEntry] = []
+    warnings: dict[WarningEntry, None] = {}  # several audits look at the same network before they begin
     for finding in findings:
         match finding:
             case Measurement(key=key):
@@ -128,9 +128,7 @@ def gather(findings: Iterable[Finding]) -> Gathered:
                 _claim(name, columns)
                 columns[name] = values
             case Notice(code=code, message=message):
-                warning = WarningEntry(code=code, message=message)
-                if warning not in warnings:  # several audits look at the same network before they begin
-                    warnings.append(warning)
+                warnings[WarningEntry(code=code, message=message)] = None
     return Gathered(metrics=metrics, figures=figures, skipped=skipped, warnings=tuple(warnings), columns=columns)
 
 

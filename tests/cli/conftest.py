@@ -108,7 +108,7 @@ def model_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("REPAUDIT_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("REPAUDIT_", "GITHUB_"))}
     return kept | {"REPAUDIT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
 
 
