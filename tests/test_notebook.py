@@ -114,3 +114,15 @@ def test_a_notebook_shows_verdicts_and_metrics_and_nothing_foreign_acts(make_rep
 
 def test_the_report_of_a_scan_is_the_public_one():
     assert repaudit.Report is Report
+
+
+def test_a_scan_beside_a_baseline_differs_from_itself_by_exactly_nothing(in_a_folder):
+    asked = {"audits": ["accuracy", "calibration"], "limit": 100}
+    repaudit.scan("embedded:digits-cnn", "digits", **asked).save("old.json")
+
+    again = repaudit.scan(
+        "embedded:digits-cnn", "digits", **asked, baseline=Path("old.json"), settings=["gates=[worse(top1) <= 0]"]
+    )
+
+    assert (again.comparisons["accuracy.top1"].worse, again.comparisons["accuracy.top1"].n) == (0, 100)
+    assert str(again.gates[0].outcome) == "pass"
