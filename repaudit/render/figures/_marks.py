@@ -40,7 +40,7 @@ _OUTLINES: Mapping[Shape, tuple[tuple[float, float], ...]] = {
     Shape.DIAMOND: ((0.0, -1.25), (1.25, 0.0), (0.0, 1.25), (-1.25, 0.0)),
 }
 _STROKES: Mapping[Shape, tuple[tuple[float, float], ...]] = {
-    Shape.DOT: ((0.0, 0.0), (0.001, 0.0)),
+    Shape.DOT: ((0.0, 0.0), (1e-5, 0.0)),
     Shape.CROSS: ((-1.0, -1.0), (1.0, 1.0), (-1.0, 1.0), (1.0, -1.0)),
     Shape.PLUS: ((-1.3, 0.0), (1.3, 0.0), (0.0, -1.3), (0.0, 1.3)),
 }
@@ -142,15 +142,16 @@ def key(figure: Figure, inks: Inks, top: float, entries: Sequence[tuple[Look, st
         figure: the paper.
         inks: its colours.
         top: where the rows begin, in points from the top.
-        entries: how each thing looks, and its name.
+        entries: how each thing looks, and its name; foreign.
         left: where the rows begin, in points from the left.
 
     Returns:
         Where the rows end.
     """
     x, y = left, top + LINE - 3
-    for appearance, text in entries:
+    for appearance, name in entries:
         swatch = 14.0 if appearance.dashes is None or appearance.upright else 26.0
+        text = fitted(name, WIDTH - left - swatch - 4)
         width = swatch + wide(text)
         if x > left and x + width > WIDTH:
             x, y = left, y + LINE + 3

@@ -78,24 +78,17 @@ def paint(data: Steps, inks: Inks) -> Figure:
     figure = sheet()
     shares = np.array(data.first_misclassified).reshape(-1, BAR).sum(1) / data.images
     never = data.never / data.images
-    key(
-        figure,
-        inks,
-        2,
-        [
-            (Look(inks.accents[0], Shape.SQUARE), "label lost"),
-            (Look(inks.accents[1], box=True), "never lost (hatched)"),
-        ],
-    )
+    lost, kept = Look(inks.accents[0], Shape.SQUARE), Look(inks.accents[1], box=True)
+    key(figure, inks, 2, [(lost, "label lost"), (kept, "never lost (hatched)")])
     texts = (*(f"{tick:g}" for tick in TICKS), "never")
     x = Axis("first misclassified step (100: the origin)", 0.0, FULL, (*TICKS, NEVER), texts)
     box = Box(LEFT, 52, WIDTH - LEFT - RIGHT, HEIGHT - 52 - BOTTOM)
     axes = panel(figure, inks, box, x, share_axis("share of the initially correct", max(float(shares.max()), never)))
     left = np.arange(0, STEPS, BAR)
-    axes.bar(left, shares, BAR, align="edge", color=inks.accents[0], edgecolor=inks.paper, linewidth=1)
-    axes.bar(NEVER, never, 2 * HALF, facecolor="none", edgecolor=inks.accents[1], linewidth=1.2)
+    axes.bar(left, shares, BAR, align="edge", color=lost.colour, edgecolor=inks.paper, linewidth=1)
+    axes.bar(NEVER, never, 2 * HALF, facecolor="none", edgecolor=kept.colour, linewidth=1.2)
     corners = place_in(axes, [NEVER - HALF, NEVER + HALF], [0.0, never])
-    hatch(figure, corners[0], corners[1], inks.accents[1])
+    hatch(figure, corners[0], corners[1], kept.colour)
     return figure
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from repaudit.render.figures._attacks import attacks, short, telling
 from repaudit.render.figures._canvas import LEFT, RIGHT, WIDTH, Axis, Box, panel, sheet, span_axis, write
 from repaudit.render.figures._data import Column, Data, Size, read
+from repaudit.render.figures._letters import fitted, wide
 from repaudit.render.figures._marks import Look, Shape, key, marks, place_in
 from repaudit.render.figures._plot import Plot, Sketch
 
@@ -83,17 +84,16 @@ def paint(shown: list[Moved], inks: Inks) -> Figure:
     whole, broken = inks.accents[0], inks.accents[1]
     key(figure, inks, 2, [(Look(whole, Shape.DOT), "not broken"), (Look(broken, Shape.CROSS), "broken")])
     columns = min(len(shown), 2)
-    wide = (WIDTH - columns * LEFT - RIGHT) / columns
+    across = (WIDTH - columns * LEFT - RIGHT) / columns
     x = span_axis("feature RMS", np.concatenate([moved.rms for moved in shown]).tolist(), count=4 if columns > 1 else 6)
     for place, moved in enumerate(shown):
         row, column = divmod(place, 2)
         lowest = place + 2 >= len(shown)
-        box = Box(LEFT + column * (wide + LEFT), 48 + row * (tall + 40), wide, tall)
+        box = Box(LEFT + column * (across + LEFT), 48 + row * (tall + 40), across, tall)
         y = span_axis("", moved.moved.tolist(), zero=True, count=4)
         axes = panel(figure, inks, box, x if lowest else Axis("", x.low, x.high, x.ticks, ()), y)
-        write(
-            figure, inks.ink, box.left - (LEFT - 4 if not column else 40), box.top - 12, _title(moved.attack, columns)
-        )
+        room = across + LEFT - 8
+        write(figure, inks.ink, box.left - LEFT + 4, box.top - 12, _title(moved.attack, room))
         points = place_in(axes, moved.rms, moved.moved)
         rare = 4.0 if 2 * int(moved.broken.sum()) <= len(moved.broken) else 2.0
         marks(figure, points[~moved.broken], Shape.DOT, whole, size=3.4)
@@ -101,10 +101,9 @@ def paint(shown: list[Moved], inks: Inks) -> Figure:
     return figure
 
 
-def _title(attack: Attack, columns: int) -> str:
-    name = short(attack.key, 13 if columns > 1 else 30)
-    radius = attack.threat.rpartition(" ")[2]
-    return f"{name} {radius}" if radius else name
+def _title(attack: Attack, room: float) -> str:
+    radius = f" {attack.threat.rpartition(' ')[2]}"
+    return fitted(attack.key, room - wide(radius)) + radius
 
 
 plot = Plot(audit="robustness", sketches=sketches)
