@@ -19,10 +19,12 @@ LIGHT = (
     "repaudit.public",
     "repaudit.render.csv",
     "repaudit.render.github",
+    "repaudit.render.html",
     "repaudit.render.junit",
     "repaudit.render.markdown",
     "repaudit.render.terminal",
     "repaudit.render.progress",
+    "repaudit.render.figures",
 )
 
 
