@@ -171,14 +171,14 @@ def report_of(make_report):
 
 @pytest.fixture
 def attack_report(make_report):
-    """A report with figures of attacks of these keys."""
+    """A report with figures of attacks: linf radius by key."""
 
-    def make(keys):
+    def make(radii):
         found = []
-        for key in keys:
+        for key, epsilon in radii.items():
             found.append(measurement(f"robustness.{key}.asr", 0.3))
             found += [
-                Figure(key=name, data=values) for name, values in attack_figures(key, "linf", 8 / 255, 0.3).items()
+                Figure(key=name, data=values) for name, values in attack_figures(key, "linf", epsilon, 0.3).items()
             ]
         return make_report(*found)
 

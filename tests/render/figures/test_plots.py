@@ -147,15 +147,19 @@ def test_success_stands_at_its_radius_with_its_interval(whole, painted):
     assert any(points == pytest.approx([0.5, low, 0.5, high], abs=1e-6) for points in ends)
 
 
-def test_radii_of_one_attack_make_one_series_and_another_attack_its_own(attack_report):
+def test_only_keys_that_end_in_their_radius_make_a_series(attack_report):
+    from repaudit.attacks import resolve_list
     from repaudit.render.figures._attacks import attacks
     from repaudit.render.figures.plots.robustness_radius import _series
 
-    report = attack_report(["fgsm_1_255", "fgsm_2_255", "fgsm_0p5_255", "pgd_2"])
+    listed = resolve_list({"name": "fgsm", "epsilon": ["0.5/255", "1/255", "8/255"]})
+    keys = {setting.key: setting.threat.epsilon for setting in listed} | {"pgd_2": 8 / 255, "pgd_20": 2 / 255}
+    report = attack_report(keys)
 
     assert sorted((entry.name, len(entry.measured)) for entry in _series(report, attacks(report))) == [
         ("fgsm", 3),
         ("pgd_2", 1),
+        ("pgd_20", 1),
     ]
 
 
@@ -182,7 +186,7 @@ def test_many_classes_are_counted(drawn, painted):
     (axes,) = painted(drawing).axes
 
     assert sum(bar.get_height() for bar in axes.patches) == 1000
-    assert "lowest: class 0 0.0" in drawing.caption
+    assert "lowest: “class 0” 0.0" in drawing.caption
 
 
 def test_each_panel_of_perturbations_begins_at_zero_and_holds_every_point(whole, painted, data):

@@ -76,7 +76,7 @@ def sketches(report: Report) -> Iterator[Sketch]:
     rows = [Class(*row) for row in zip(names, data.images, data.accuracy, strict=True)]
     rows.sort(key=lambda row: row.accuracy)
     accuracy = np.array([row.accuracy for row in rows])
-    worst = ", ".join(f"{safe(row.name, 30)} {percent(row.accuracy)} (n = {row.images:,})" for row in rows[:NAMED])
+    worst = ", ".join(f"“{safe(row.name, 30)}” {percent(row.accuracy)} (n = {row.images:,})" for row in rows[:NAMED])
     told = (
         f"Median accuracy of {counted(len(rows), 'class', 'classes')} {percent(float(np.median(accuracy)))}, "
         f"range {percent(accuracy[0])} to {percent(accuracy[-1])}; lowest: {worst}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 WIDER = 4.0
 """From this ratio of the largest to the smallest radius on, the axis is logarithmic."""
-SERIES = re.compile(r"_[0-9][0-9pe]*(m[0-9]+)?(_255)?$")
-"""How the key of an attack over a list of radii ends."""
 APART = 8.0
 """Points between two attacks of one radius."""
 SPOKEN = 4
@@ -89,7 +86,7 @@ def _rate(attack: Attack) -> str:
 
 def _series(report: Report, members: list[Attack]) -> list[Series]:
     """Attacks of one list of radii together, every other alone."""
-    stems = [SERIES.sub("", attack.key) for attack in members]
+    stems = [attack.key.removesuffix(_ending(attack)) for attack in members]
     found: dict[str, Series] = {}
     for attack, stem in zip(members, stems, strict=True):
         name = stem if stems.count(stem) > 1 else attack.key
@@ -99,6 +96,13 @@ def _series(report: Report, members: list[Attack]) -> list[Series]:
         if searched is not None:
             entry.searched.append((searched.epsilon, searched.asr))
     return list(found.values())
+
+
+def _ending(attack: Attack) -> str:
+    """How the key ends where the attack is one of a list of radii, such as `_0p5_255` or `_0p25`."""
+    linf = attack.norm == "linf"
+    grey = f"{255 * attack.epsilon:.6g}".replace("e-0", "e") if linf else f"{attack.epsilon:.6g}"
+    return f"_{grey.replace('.', 'p').replace('-', 'm')}{'_255' if linf else ''}"
 
 
 def paint(shown: list[Series], norm: str, inks: Inks) -> Figure:
