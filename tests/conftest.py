@@ -216,7 +216,7 @@ def make_case(make_classifier) -> Callable[..., Case[Parameters]]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_report() -> Callable[..., Report]:
     """A complete report of some findings; keywords replace whole sections."""
 

@@ -213,7 +213,11 @@ def test_an_audit_shows_its_question_its_sentence_and_what_it_could_not_say(make
     report = make_report(
         share("accuracy.top1", 900),
         audits=[
-            entry("accuracy", question="How often is it right?", skipped={"accuracy.top5": "it has five classes"}),
+            entry(
+                "accuracy",
+                question="How often is it right?",
+                skipped={"accuracy.top5": "it has five classes", "accuracy.top9": "not needed: nobody asks"},
+            ),
             entry("geometry", status="skipped", reason="there is no linear head"),
             entry("robustness", status="error", reason="out of memory"),
         ],
@@ -221,7 +225,8 @@ def test_an_audit_shows_its_question_its_sentence_and_what_it_could_not_say(make
     found = Page(to_html(report))
 
     assert "accuracy How often is it right? It answers 90.0 % of 1,000 images right." in found.after("audit-accuracy")
-    assert "accuracy.top5: it has five classes" in found.shown()
+    assert "Not measured accuracy.top5: it has five classes" in found.shown()
+    assert "0 more metrics accuracy.top9: not needed: nobody asks" in found.shown()
     assert found.after("audit-geometry").startswith("geometry It was skipped: there is no linear head")
     assert found.after("audit-robustness").startswith("robustness It could not finish: out of memory")
 

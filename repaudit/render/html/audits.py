@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from repaudit.finding import NOT_NEEDED
 from repaudit.render.attacks import attacks_line
 from repaudit.render.headlines import shown_keys
 from repaudit.render.html.classes import AUDIT as ACCURACY
@@ -88,6 +89,8 @@ class AuditView:
     figures: tuple[FigureView, ...]
     checks: Listing[CheckRow]
     missing: Listing[Missing]
+    unneeded: Listing[Missing]
+    """What nobody misses."""
     classes: ClassTable | None
     mistakes: Mistakes | None
 
@@ -142,7 +145,8 @@ def _view(
         more=limits.cut(rest).each(lambda key: metric_row(report, key, limits)),
         figures=tuple(_figure(drawing) for drawing in drawings if drawing.audit == entry.id),
         checks=_checks(report, limits) if entry.id == MASKING else Listing((), 0),
-        missing=_missing(entry.skipped, limits),
+        missing=_missing(entry, limits, needed=True),
+        unneeded=_missing(entry, limits, needed=False),
         classes=class_table(report, limits) if entry.id == ACCURACY else None,
         mistakes=mistakes(report, limits) if entry.id == MISTAKES else None,
     )
@@ -180,11 +184,12 @@ def _check(name: str, check: Mapping[str, JsonValue], limits: Limits) -> CheckRo
     )
 
 
-def _missing(skipped: Mapping[str, str], limits: Limits) -> Listing[Missing]:
+def _missing(entry: AuditEntry, limits: Limits, *, needed: bool) -> Listing[Missing]:
     """Keys of one reason together."""
     by_reason: dict[str, list[str]] = {}
-    for key, reason in skipped.items():
-        by_reason.setdefault(reason, []).append(key)
+    for key, reason in entry.skipped.items():
+        if needed != reason.startswith(NOT_NEEDED):
+            by_reason.setdefault(reason, []).append(key)
 
     def told(pair: tuple[str, list[str]]) -> Missing:
         reason, keys = pair
