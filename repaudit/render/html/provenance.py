@@ -173,6 +173,7 @@ def _run(report: Report) -> Iterable[tuple[str, str]]:
     yield "message", run.message or ""
     yield "exit status", str(run.exit_code)
     yield "started", run.started_utc
+    yield "gates judged on", "" if run.judged_on is None else run.judged_on.isoformat()
     yield "took", f"{run.duration_s:,.1f} s"
     yield "seed", str(run.seed)
     yield "profile", f"{report.profile.name}, sha256 {report.profile.sha256}"
