@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from repaudit import __version__
 from repaudit.render.plain import safe
@@ -58,23 +58,23 @@ def rendered(template: str, **values: object) -> Markup:
 
 
 def prose(text: str) -> Markup:
-    """A foreign sentence in which what stands between backticks is set as code."""
+    """A foreign sentence in which what stands between backticks is set as code; keys in it may be broken."""
     pieces = safe(text, LONGEST_TEXT).split("`")
     if len(pieces) % 2 == 0:
-        return escape("`".join(pieces))
+        return _breakable("`".join(pieces))
     return Markup("").join(
-        Markup("<code>{}</code>").format(piece) if at % 2 else piece for at, piece in enumerate(pieces)
+        Markup("<code>{}</code>").format(_breakable(piece)) if at % 2 else _breakable(piece)
+        for at, piece in enumerate(pieces)
     )
 
 
 def key(name: str) -> Markup:
     """A dotted name set as code, which a line may break after its dots and underscores."""
-    return Markup("<code>{}</code>").format(
-        Markup("").join(
-            Markup("{}<wbr>").format(piece) if piece[-1:] in "._" else piece
-            for piece in re.split(r"(?<=[._])(?=[A-Za-z])", safe(name, LONGEST_TEXT))
-        )
-    )
+    return Markup("<code>{}</code>").format(_breakable(safe(name, LONGEST_TEXT)))
+
+
+def _breakable(text: str) -> Markup:
+    return Markup("<wbr>").join(re.split(r"(?<=[A-Za-z0-9][._])(?=[A-Za-z])", text))
 
 
 def _fit(value: object) -> object:
