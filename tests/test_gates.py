@@ -13,7 +13,7 @@ from repaudit.errors import InvalidProfile
 from repaudit.finding import Better, Bounds, KeySpec, Measurement, Skipped, Unit, key_specs
 from repaudit.metrics.intervals import basic_bootstrap, wilson
 from repaudit.profiles import Severity, parse_gate
-from repaudit.report import AuditEntry, Outcome
+from repaudit.report import AuditEntry, BaselineSection, Comparison, Outcome
 
 
 def share(key: str, successes: int, n: int = 1000, better: Better = Better.HIGHER) -> Measurement:
@@ -432,3 +432,27 @@ def test_a_limit_that_all_images_reach_is_not_proven_bad(make_report, n):
 
     assert outcome(report, "top1 >= 1 @95%") == Outcome.UNPROVEN
     assert outcome(report, "error_share <= 0 @95%") == Outcome.UNPROVEN
+
+
+def test_a_baseline_with_images_without_a_verdict_proves_nothing(make_report):
+    share = Measurement(
+        key="robustness.fgsm.robust_accuracy", value=0.5, unit=Unit.FRACTION, better=Better.HIGHER, n=200,
+        interval=wilson(100, 200),
+    )  # fmt: skip
+    beside = Comparison(
+        value=0.5, baseline=0.4, worse=-0.1, unit=Unit.FRACTION, better=Better.HIGHER, n=200,
+        interval=wilson(100, 200), interval_reason=None, detectable=0.05, baseline_error_share=0.3,
+    )  # fmt: skip
+    section = BaselineSection(sha256="0" * 64, model="before", weights_sha256="1" * 64)
+    report = make_report(share).model_copy(update={"baseline": section, "comparisons": {share.key: beside}})
+
+    (verdict,) = gates.judge(report, [parse_gate("worse(robustness.fgsm.robust_accuracy) <= 0.005")])
+    sound = report.model_copy(
+        update={"comparisons": {share.key: beside.model_copy(update={"baseline_error_share": 0.0})}}
+    )
+
+    assert verdict.outcome == Outcome.UNPROVEN
+    assert "30 %" in verdict.reason
+    assert (
+        gates.judge(sound, [parse_gate("worse(robustness.fgsm.robust_accuracy) <= 0.005")])[0].outcome == Outcome.PASS
+    )

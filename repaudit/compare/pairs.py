@@ -55,7 +55,13 @@ def compare(key: str, now: Side, before: Side) -> Comparison:
         interval=difference.interval,
         interval_reason=TOO_FEW if difference.interval is None else None,
         detectable=None if difference.interval is None else detectable(difference, LEVEL),
+        baseline_error_share=_error_share(key, before),
     )
+
+
+def _error_share(key: str, before: Side) -> float | None:
+    incomplete = before.report.metrics.get(f"{key.rpartition('.')[0]}.error_share")
+    return None if incomplete is None else incomplete.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,9 +65,9 @@ def _judge(report: Report, gate: Gate, meant: Sequence[str]) -> Verdict:
         refuse_percentage(gate, metric.unit)
         decision = _decide(gate, key, metric)
     if metric is not None:
-        incomplete = metrics.get(f"{key.rpartition('.')[0]}.{_ERROR_SHARE}")
-        if incomplete is not None and incomplete.value > 0 and not key.endswith(_ERROR_SHARE):
-            decision = _without_proof(gate, key, decision, incomplete.value)
+        share = _undecided(report, gate, key)
+        if share > 0 and not key.endswith(_ERROR_SHARE):
+            decision = _without_proof(gate, key, decision, share)
     bad = decision.outcome in {Outcome.FAIL, Outcome.NOT_MEASURED}
     return Verdict(
         gate=gate.text,
@@ -156,6 +156,14 @@ def _decide_by_bound(gate: Gate, key: str, metric: Metric, level: float) -> _Dec
         return _Decision(outcome, unfavourable, reason)
     side = f"one-sided {100 * level:.10g} % {good} bound, {_beside(favourable, gate.limit)},"
     return _Decision(Outcome.FAIL, favourable, f"{said}; even its {side} is {_outside(gate)}.")
+
+
+def _undecided(report: Report, gate: Gate, key: str) -> float:
+    """The largest share of images without a verdict that a figure rests on, the baseline's included."""
+    incomplete = report.metrics.get(f"{key.rpartition('.')[0]}.{_ERROR_SHARE}")
+    beside = report.comparisons.get(key) if gate.relative else None
+    own = 0.0 if incomplete is None else incomplete.value
+    return max(own, 0.0 if beside is None or beside.baseline_error_share is None else beside.baseline_error_share)
 
 
 def _without_proof(gate: Gate, key: str, decision: _Decision, share: float) -> _Decision:

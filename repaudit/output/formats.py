@@ -27,13 +27,15 @@ class Format(StrEnum):
     CSV = ".csv"
 
 
-MARKS: Mapping[Format, tuple[str, ...]] = {
-    Format.HTML: ('<meta name="generator" content="repaudit',),
-    Format.MARKDOWN: ("<!-- repaudit report -->", "<!-- repaudit comparison -->"),
-    Format.JUNIT: ('<testsuites name="repaudit"',),
-    Format.CSV: ("metric,value,", "model,"),
+MARKS: Mapping[Format, str] = {
+    Format.HTML: '<meta name="generator" content="repaudit',
+    Format.MARKDOWN: "<!-- repaudit report -->",
+    Format.JUNIT: '<testsuites name="repaudit"',
+    Format.CSV: "metric,value,unit,",
 }
 """What the beginning of a file of ours holds, so that no other file is overwritten."""
+_FIRST = (Format.MARKDOWN, Format.CSV)
+"""Formats whose mark is the very first thing in the file."""
 
 
 def rendered(report: Report, wanted: Format) -> str:
@@ -65,10 +67,11 @@ def is_ours(path: Path) -> bool:
         wanted = Format(path.suffix)
         if wanted is Format.JSON:
             content = json.loads(path.read_text(encoding="utf-8"))
-            tool = content.get("tool", {}) if isinstance(content, dict) else {}
-            return isinstance(tool, dict) and tool.get("name") == "repaudit"
+            tool = content.get("tool") if isinstance(content, dict) else None
+            named = isinstance(tool, dict) and tool.get("name") == "repaudit"
+            return named and content.get("kind") is None  # a comparison is no report
         with path.open("rb") as file:
             beginning = file.read(BEGINNING).decode("utf-8", "replace")
     except (OSError, ValueError):
         return False
-    return any(mark in beginning for mark in MARKS[wanted])
+    return beginning.startswith(MARKS[wanted]) if wanted in _FIRST else MARKS[wanted] in beginning

@@ -41,3 +41,5 @@ class Comparison(Section):
     interval_reason: Text | None
     detectable: float | None
     """The true worsening that a one-sided test at 95 % would find in four of five draws of so many images."""
+    baseline_error_share: float | None = None
+    """The baseline's images that its attack left without a verdict; null where no attack was asked."""

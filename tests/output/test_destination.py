@@ -107,3 +107,19 @@ def test_trying_an_output_leaves_nothing_behind(tmp_path):
     prepare((str(tmp_path / "r.json"),))
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("mine.csv", "id,model,accuracy\n1,resnet,0.7\n"),
+        ("mine.csv", "id,metric,value,unit,mine\n"),
+        ("notes.md", "# About <!-- repaudit report -->\n"),
+        ("board.json", '{"tool": {"name": "repaudit"}, "kind": "comparison"}'),
+    ],
+)
+def test_a_file_that_only_resembles_a_report_is_left_as_it_is(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+
+    with pytest.raises(InvalidOutput, match="is no report of repaudit"):
+        prepare((str(tmp_path / name),))
