@@ -60,7 +60,7 @@ def mistakes(report: Report, limits: Limits) -> Mistakes | None:
 
 def _pictures(entries: list[JsonValue]) -> Iterator[tuple[Mapping[str, JsonValue], str]]:
     for entry in entries:
-        if isinstance(entry, dict) and isinstance(jpeg := entry.get("jpeg"), str) :
+        if isinstance(entry, dict) and isinstance(jpeg := entry.get("jpeg"), str) and _JPEG.fullmatch(jpeg):
             yield entry, jpeg
 
 
