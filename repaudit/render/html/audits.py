@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 KEYS_AT_ONCE = 8
 """Keys that are named for one reason."""
+FIRST = ("calibration-reliability", "calibration-null-band", "geometry-scatter", "robustness-radius-linf")
+"""Drawings that people look for; the others follow in their own order."""
 REST = "other"
 """Where metrics stand whose audit the report does not list."""
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,60}")
@@ -143,7 +145,7 @@ def _view(
         alarm=bool(failed_checks(report)),
         headlines=limits.cut(first).each(lambda key: metric_row(report, key, limits)),
         more=limits.cut(rest).each(lambda key: metric_row(report, key, limits)),
-        figures=tuple(_figure(drawing) for drawing in drawings if drawing.audit == entry.id),
+        figures=tuple(_figure(drawing) for drawing in sorted(drawings, key=_place) if drawing.audit == entry.id),
         checks=_checks(report, limits) if entry.id == MASKING else Listing((), 0),
         missing=_missing(entry, limits, needed=True),
         unneeded=_missing(entry, limits, needed=False),
@@ -157,6 +159,10 @@ def _trouble(entry: AuditEntry, limits: Limits) -> str:
         return ""
     word = "It could not finish" if entry.status is AuditStatus.ERROR else "It was skipped"
     return f"{word}: {limits.sentence(entry.reason or 'no reason was given')}"
+
+
+def _place(drawing: Drawing) -> int:
+    return FIRST.index(drawing.name) if drawing.name in FIRST else len(FIRST)
 
 
 def _figure(drawing: Drawing) -> FigureView:
