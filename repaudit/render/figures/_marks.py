@@ -265,4 +265,5 @@ def _path(
     vertices = (points[:, None, :] + corners[None]).reshape(-1, 2) / POINTS
     path = Path(vertices, np.tile(codes, len(points)))
     style = {"facecolor": fill, "edgecolor": stroke, "linewidth": width, "capstyle": "round", "joinstyle": "round"}
-    figure.add_artist(PathPatch(path, transform=figure.dpi_scale_trans, zorder=layer, **style))
+    # snapped to whole pixels, the stroke of a dot would be empty and not be drawn
+    figure.add_artist(PathPatch(path, transform=figure.dpi_scale_trans, zorder=layer, snap=False, **style))
