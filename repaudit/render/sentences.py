@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from repaudit.render.attacks import radius
 from repaudit.render.headlines import headline
 from repaudit.render.masking import AUDIT as MASKING
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from repaudit.report import Metric, Report
+
+_SUMMED = 1_000_000
+"""Wrong answers up to which a sum is taken; of more its limit differs by less than a part in a million."""
 
 
 def sentences(report: Report, audit: str) -> list[str]:
@@ -80,11 +85,24 @@ def _ranking(report: Report) -> str:
     if aurc is None or not risk or not 0 < risk[-1] < 1:
         return ""
     error = risk[-1]
-    best = error + (1 - error) * math.log1p(-error)
     return (
         f"The area under its risk–coverage curve is {number(aurc.value)}: a perfect ranking of these answers would "
-        f"have {number(best)}, one that says nothing {number(error)}."
+        f"have {number(_least_area(aurc.n, error))}, one that says nothing {number(error)}."
     )
+
+
+def _least_area(n: int, error: float) -> float:
+    """The area where all right answers come first: the mean over k = 1..n of max(0, k − right)/k.
+
+    Args:
+        n: images.
+        error: share of them that is answered wrong, in (0, 1).
+    """
+    right = round((1 - error) * n)
+    if n - right > _SUMMED:
+        return error + (1 - error) * math.log1p(-error)
+    kept = np.arange(right + 1, n + 1, dtype=np.float64)
+    return float(((kept - right) / kept).sum() / n)
 
 
 def _within_chance(report: Report) -> bool:
@@ -199,7 +217,9 @@ def _robustness(report: Report) -> str:
     rate = single[key]
     name = key.split(".")[1]
     threat = f" ({radius(report, name)})" if radius(report, name) else ""
-    sentence = f"The most successful attack, {safe(name)}{threat}, breaks {100 * rate.value:.1f} % of the right answers"
+    sentence = f"The most successful attack, {safe(name)}{threat}, breaks {_percent(rate.value)} of the right answers"
+    if undecided := _undecided(report, name):
+        sentence += f" with a verdict ({undecided:,} had none)"
     if rate.value > 0.95:
         sentence += " (saturated: a smaller radius would tell models apart)"
     if failed_checks(report):
@@ -207,11 +227,19 @@ def _robustness(report: Report) -> str:
     return f"{sentence}; a stronger attack can only break more."
 
 
+def _undecided(report: Report, attack: str) -> int:
+    """Images, all answered right before, to which the network had no finite answer under an attack."""
+    share = report.metrics.get(f"robustness.{attack}.error_share")
+    return 0 if share is None else round(min(1.0, max(0.0, share.value)) * share.n)
+
+
 def _worst_case(report: Report) -> str:
     worst = report.metrics.get("robustness.worst.robust_accuracy")
     if worst is None:
         return ""
-    return f"Of all images attacked, {_percent(worst.value)} are answered right whichever of these attacks is used."
+    right = f"Of all {worst.n:,} images, {_percent(worst.value)} are answered right whichever of these attacks is used"
+    undecided = _undecided(report, "worst")
+    return f"{right}; {undecided:,} had no verdict." if undecided else f"{right}."
 
 
 def _masking(report: Report) -> str:

@@ -1,8 +1,11 @@
 """What the numbers say in plain words: the arithmetic is done by hand here."""
 
+import math
+
 import pytest
 
 from repaudit.finding import Better, Figure, Measurement, Unit
+from repaudit.render.plain import number
 from repaudit.render.readings import readings
 from repaudit.render.sentences import sentences
 
@@ -53,13 +56,13 @@ def test_a_figure_of_another_form_is_left_out_of_the_sentence(make_report, serie
 
 
 def test_selective_compares_half_the_images_with_all_and_the_area_with_both_extremes(make_report):
-    # One error in two: e + (1 − e)·log(1 − e) = 1/2 − log(2)/2 = 0.1534.
+    # 500 right, then 500 wrong: 1/2 − (H(1000) − H(500))/2, and H(1000) − H(500) = log 2 − 1/2000 + … = 0.69265.
     figure = Figure(key="selective.risk_coverage", data={"coverage": [0.25, 0.5, 1.0], "risk": [0.0, 0.1, 0.5]})
 
     assert sentences(make_report(bare("selective.aurc", 0.2), figure), "selective") == [
         "If it answered only the 50 % of the images that it is surest of, it would be wrong on 10.0 % of them; "
         "answering all, on 50.0 %.",
-        "The area under its risk–coverage curve is 0.200: a perfect ranking of these answers would have 0.153, "
+        "The area under its risk–coverage curve is 0.200: a perfect ranking of these answers would have 0.154, "
         "one that says nothing 0.500.",
     ]
 
@@ -69,6 +72,55 @@ def test_where_every_answer_is_right_or_none_there_is_nothing_to_rank(make_repor
     figure = Figure(key="selective.risk_coverage", data={"coverage": [0.5, 1.0], "risk": [risk, risk]})
 
     assert len(sentences(make_report(bare("selective.aurc", risk), figure), "selective")) == 1
+
+
+@pytest.mark.parametrize(("n", "wrong"), [(20, 1), (7, 6), (2, 1), (1000, 37), (4000, 3999)])
+def test_a_perfect_ranking_has_the_area_that_its_curve_has_image_by_image(make_report, n, wrong):
+    area = sum(max(0, kept - (n - wrong)) / kept for kept in range(1, n + 1)) / n
+    assert (n, wrong) != (20, 1) or area == pytest.approx(0.0025)
+    figure = Figure(key="selective.risk_coverage", data={"coverage": [1.0], "risk": [wrong / n]})
+
+    ranking = sentences(make_report(bare("selective.aurc", 0.2, n), figure), "selective")[1]
+
+    assert f"would have {number(area)}, one" in ranking
+
+
+def test_the_area_of_more_errors_than_are_summed_is_the_same(make_report):
+    # H(m) = log m + γ + 1/(2m) − …: half of four million wrong.
+    area = 0.5 - 0.5 * (math.log(2) + 1 / 8e6 - 1 / 4e6)
+    figure = Figure(key="selective.risk_coverage", data={"coverage": [1.0], "risk": [0.5]})
+
+    ranking = sentences(make_report(bare("selective.aurc", 0.2, 4_000_000), figure), "selective")[1]
+
+    assert f"would have {number(area)}, one" in ranking
+
+
+def test_an_attack_s_success_is_of_the_answers_with_a_verdict_where_some_have_none(make_report):
+    # 852 of 1000 right, 49 broken, 407 without a verdict: 49 / 445 = 11.0 %, of 852 it would be 5.8 %.
+    shares = [bare("robustness.fgsm.asr", 49 / 445, 445), bare("robustness.worst.robust_accuracy", 0.396)]
+    lost = [bare(f"robustness.{attack}.error_share", 0.407) for attack in ("fgsm", "worst")]
+
+    attack, worst = sentences(make_report(*shares, *lost), "robustness")
+
+    assert attack.startswith(
+        "The most successful attack, fgsm, breaks 11.0 % of the right answers with a verdict (407 had none);"
+    )
+    assert worst == (
+        "Of all 1,000 images, 39.6 % are answered right whichever of these attacks is used; 407 had no verdict."
+    )
+
+
+def test_where_every_image_has_a_verdict_none_is_spoken_of(make_report):
+    report = make_report(
+        bare("robustness.fgsm.asr", 0.25, 900),
+        bare("robustness.fgsm.error_share", 0.0),
+        bare("robustness.worst.robust_accuracy", 0.6),
+    )
+
+    assert sentences(report, "robustness") == [
+        "The most successful attack, fgsm, breaks 25.0 % of the right answers; a stronger attack can only break more.",
+        "Of all 1,000 images, 60.0 % are answered right whichever of these attacks is used.",
+    ]
 
 
 def test_masking_that_was_not_found_is_not_called_disproved(make_report):
