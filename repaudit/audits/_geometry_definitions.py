@@ -59,7 +59,7 @@ _OF_GEOMETRY = {
         "Welch 1974",
     ),
     "collapse.nc3": Definition(
-        "‖W/‖W‖ - M/‖M‖‖ of centred rows and centred class means; 0 when head and means are parallel.",
+        "‖W/‖W‖ - M/‖M‖‖ of the rows of W as they are and the centred class means M; 0 when the two are parallel.",
         _NC,
     ),
     "collapse.nc4": Definition(

@@ -45,7 +45,8 @@ DEFINITIONS: Mapping[str, Definition] = {
         "Croce & Hein 2020",
     ),
     "masking.planted_missed": Definition(
-        "Share of adversarials planted within the radius that the attack does not find.",
+        "Of adversarials planted within the radius that random search does not find, the share that PGD does not "
+        "find either.",
         "Zimmermann, Brendel, Tramèr & Carlini 2022",
     ),
     "masking.zero_gradient": Definition(
