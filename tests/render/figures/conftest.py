@@ -99,8 +99,8 @@ def every_figure():
             "accuracy": [None, 0.5, 0.5, 0.8],
         },
         "calibration.null_band": {
-            "level": [0.025, 0.25, 0.5, 0.75, 0.975],
-            "quantile": [0.01, 0.02, 0.03, 0.04, 0.05],
+            "level": [0.025, 0.25, 0.5, 0.75, 0.95, 0.975],
+            "quantile": [0.01, 0.02, 0.03, 0.04, 0.05, 0.06],
             "observed": 0.08,
             "p_value": 0.001,
             "images": 100,

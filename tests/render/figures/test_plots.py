@@ -58,12 +58,26 @@ def test_temperature_is_drawn_at_its_inverse(whole, painted):
     assert "T = 1.60 takes ECE from 0.110 to 0.050" in whole["calibration-feature-scaling"].caption
 
 
-@pytest.mark.parametrize(("observed", "word"), [(0.08, "above"), (0.03, "within"), (0.005, "below")])
-def test_the_null_band_says_on_which_side_the_observed_error_lies(drawn, data, observed, word):
+@pytest.mark.parametrize(
+    ("observed", "word"), [(0.055, "exceeds"), (0.05, "does not exceed"), (0.005, "does not exceed")]
+)
+def test_an_error_is_more_than_chance_above_the_95_percent_quantile_alone(drawn, data, painted, observed, word):
+    # as the audit decides: between the quantiles of 95 % and 97.5 % it is more than chance, below all of them it is not
     band = {**data["calibration.null_band"], "observed": observed}
     drawing = drawn({"calibration.null_band": band})["calibration-null-band"]
+    (axes,) = painted(drawing).axes
+    outer = axes.patches[0]
 
-    assert f"lies {word} the band from 0.0100 to 0.0500" in drawing.caption
+    assert f" {word} 0.0500, " in drawing.caption
+    assert "(p = 0.00100)" in drawing.caption
+    assert (outer.get_x(), outer.get_x() + outer.get_width()) == (0, 0.05)
+
+
+def test_a_null_band_without_the_quantile_that_decides_is_not_drawn(drawn, data):
+    band = data["calibration.null_band"]
+    without = {**band, "level": [level + 0.001 for level in band["level"]]}
+
+    assert drawn({"calibration.null_band": without}) == {}
 
 
 def test_bars_of_steps_hold_every_initially_correct_image(whole, painted):
@@ -105,15 +119,31 @@ def test_attack_success_stands_over_the_middle_of_its_bin_and_leaves_out_empty_o
     assert middles == pytest.approx(np.arange(0.15, 0.6, 0.1))
 
 
-def test_a_trend_is_told_by_halves_of_the_images(whole):
-    # 5 + 20 of 95 images lie in the first two bins, 65 in the first three: 25 is nearer to 47.5 than 65 is not
-    below, above = (5 * 1 + 20 * 0.5 + 40 * 0.25) / 65, 0.1
+def test_a_trend_is_told_with_the_share_of_the_images_that_is_least_aligned(whole):
+    # 5 + 20 of 95 images lie in the first two bins, 65 in the first three: 65 is nearer to 47.5 than 25 is
+    share, below, above = 65 / 95, (5 * 1 + 20 * 0.5 + 40 * 0.25) / 65, 0.1
 
     said = re.search(
-        r"fgsm linf 8/255 breaks (\S+)\s% of the less aligned half and (\S+)\s%", whole["geometry-cosines"].alternative
+        r"fgsm linf 8/255 breaks (\S+)\s% of the (\S+)\s% of images least aligned and (\S+)\s% of the others",
+        whole["geometry-cosines"].alternative,
     )
-    assert float(said[1]) == pytest.approx(100 * below, abs=0.05)
-    assert float(said[2]) == pytest.approx(100 * above, abs=0.05)
+    assert [float(text) for text in said.groups()] == pytest.approx([100 * below, 100 * share, 100 * above], abs=0.05)
+
+
+@pytest.mark.parametrize("count", [[14, 200, 200], [400, 30, 10]])
+def test_intervals_of_success_by_cosine_end_within_the_axis_where_wilson_says(drawn, data, painted, count):
+    success = [0.0, 0.01, 0.0]
+    sparse = {**data["robustness.fgsm.by_cosine"], "edges": [0.1, 0.2, 0.3, 0.4], "count": count, "success": success}
+    names = ("robustness.fgsm.verdicts", "robustness.fgsm.by_cosine")
+    drawing = drawn({names[0]: data[names[0]], names[1]: sparse})["geometry-cosines"]
+    figure = painted(drawing)
+    axes = next(axes for axes in figure.axes if axes.lines)
+    expected = [wilson_ends(round(rate * n), n)[1] for rate, n in zip(success, count, strict=True)]
+    paths = [artist.get_path().vertices * 72 for artist in figure.artists if hasattr(artist, "get_path")]
+    ends = [axes.transData.inverted().transform(points)[1::2, 1] for points in paths if len(points) == 6]
+
+    assert any(high == pytest.approx(expected, abs=1e-6) for high in ends)
+    assert axes.get_ylim()[1] >= max(expected)
 
 
 def test_a_saturated_attack_is_drawn_at_the_radius_that_tells_images_apart(whole):
@@ -161,6 +191,27 @@ def test_only_keys_that_end_in_their_radius_make_a_series(attack_report):
         ("pgd_2", 1),
         ("pgd_20", 1),
     ]
+
+
+@pytest.mark.parametrize(
+    ("threshold", "said", "tied"),
+    [
+        ([0.9, 0.8, 0.7, 0.2], ", each with confidence of at least 0.700,", False),
+        ([1.0, 0.9999994, 0.99998769, 0.999986], ", each with confidence of at least 0.999987,", False),
+        ([0.3, 0.2, 0.00037, 0.0001], ", each with confidence of at least 0.0003,", False),
+        ([1.0, 1.0, 1.0, 1.0], "", True),
+        ([1.0, 0.9, 0.9, 0.9], "", True),
+        ([1.0, 0.9, 0.7 + 1e-12, 0.7], "", False),
+    ],
+)
+def test_a_confidence_is_told_where_it_divides_the_images_that_are_kept_from_the_next(
+    drawn, data, threshold, said, tied
+):
+    curve = {**data["selective.risk_coverage"], "threshold": threshold}
+    caption = drawn({"selective.risk_coverage": curve})["selective-risk-coverage"].caption
+
+    assert caption.startswith(f"On the most confident 75.0\N{NO-BREAK SPACE}% of the 100 images{said} it errs 5.0")
+    assert ("equally confident" in caption) == tied
 
 
 def test_the_best_possible_order_is_never_worse_than_the_order_by_confidence(whole, painted):

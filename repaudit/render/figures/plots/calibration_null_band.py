@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 HEIGHT = 148.0
 MARGIN = 16.0
-BANDS = ((0.025, 0.975), (0.25, 0.75))
-"""Levels between which the outer and the inner bar reach."""
+LIMIT = 0.95
+"""Level of the quantile above which the audit takes an ECE for more than chance; the outer bar ends there."""
+LOWER, MEDIAN, UPPER = 0.25, 0.5, 0.75
+"""Levels of the inner bar."""
 
 
 class NullBand(Data):
@@ -39,27 +41,28 @@ class NullBand(Data):
     images: Count
 
     def at(self, level: float) -> float:
-        """The quantile at a level, between the kept ones."""
-        return float(np.interp(level, self.level, self.quantile))
+        """The quantile at one of the levels."""
+        return self.quantile[self.level.index(level)]
 
 
 def sketches(report: Report) -> Iterator[Sketch]:
     """Yields the band with the observed ECE."""
     data = read(NullBand, report.figures.get("calibration.null_band"))
-    if data is None or len(data.level) < 2 or np.any(np.diff(data.level) <= 0) or np.any(np.diff(data.quantile) < 0):
+    if data is None or not {LOWER, MEDIAN, UPPER, LIMIT} <= set(data.level):
         return
-    low, high = (data.at(level) for level in BANDS[0])
-    place = "above" if data.observed > high else "below" if data.observed < low else "within"
+    if np.any(np.diff(data.level) <= 0) or np.any(np.diff(data.quantile) < 0):
+        return
+    limit = data.at(LIMIT)
     told = (
-        f"ECE {number(data.observed)} lies {place} the band from {number(low)} to {number(high)} in which the ECE of a "
-        f"perfectly calibrated model falls in 95 % of draws of {counted(data.images, 'image')} "
-        f"(p = {number(data.p_value)})"
+        f"ECE {number(data.observed)} {'exceeds' if data.observed > limit else 'does not exceed'} {number(limit)}, "
+        f"below which the ECE of a perfectly calibrated model falls in 95 % of draws of "
+        f"{counted(data.images, 'image')} (p = {number(data.p_value)})"
     )
     yield Sketch(title="ECE against chance", caption=f"{told}.", alternative=f"{told}.", paint=partial(paint, data))
 
 
 def paint(data: NullBand, inks: Inks) -> Figure:
-    """Two bars one over the other, a line at the median, a diamond for what was observed."""
+    """Two bars one over the other, the outer from 0, a line at the median, a diamond for what was observed."""
     figure = sheet(HEIGHT)
     band, half, seen = inks.muted, inks.accents[0], inks.accents[1]
     entries = [
@@ -72,11 +75,10 @@ def paint(data: NullBand, inks: Inks) -> Figure:
     y = Axis("", 0.0, 1.0, (), ())
     axes = panel(figure, inks, Box(MARGIN, 34, WIDTH - MARGIN - RIGHT, HEIGHT - 78), x, y)
     axes.spines["left"].set_visible(False)
-    low, high = (data.at(level) for level in BANDS[0])
-    axes.barh(0.5, high - low, 0.62, low, facecolor=inks.grid, edgecolor=band, linewidth=1.2, zorder=2)
-    low, high = (data.at(level) for level in BANDS[1])
+    axes.barh(0.5, data.at(LIMIT), 0.62, facecolor=inks.grid, edgecolor=band, linewidth=1.2, zorder=2)
+    low, high = data.at(LOWER), data.at(UPPER)
     axes.barh(0.5, high - low, 0.4, low, color=half, linewidth=0, zorder=2.1)
-    axes.plot([data.at(0.5)] * 2, [0.3, 0.7], color=inks.paper, linewidth=2, zorder=2.2)
+    axes.plot([data.at(MEDIAN)] * 2, [0.3, 0.7], color=inks.paper, linewidth=2, zorder=2.2)
     marks(figure, place_in(axes, [data.observed], [0.5]), Shape.DIAMOND, inks.paper, size=16, layer=3)
     marks(figure, place_in(axes, [data.observed], [0.5]), Shape.DIAMOND, seen, size=11, layer=3.2)
     return figure

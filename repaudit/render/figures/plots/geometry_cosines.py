@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from repaudit.metrics.intervals import Interval
     from repaudit.render.figures._attacks import Attack
     from repaudit.render.figures._inks import Inks
     from repaudit.report import Report
@@ -149,7 +150,7 @@ def _histogram(report: Report, need: str | None) -> tuple[str, Histogram | None]
 
 
 def _trend(line: Line) -> str:
-    """Success in the lower and in the upper bins, halved where half of the images are."""
+    """Success in the lower and in the upper bins, divided at the edge nearest to half of the images."""
     counts = np.array(line.data.count, dtype=np.float64)
     hits = counts * np.array([share or 0.0 for share in line.data.success])
     low = int(np.argmin(np.abs(np.cumsum(counts)[:-1] - counts.sum() / 2))) + 1 if len(counts) > 1 else 0
@@ -157,7 +158,8 @@ def _trend(line: Line) -> str:
     if not below or not above:
         return percent(float(hits.sum() / max(counts.sum(), 1.0)))
     first, second = percent(float(hits[:low].sum() / below)), percent(float(hits[low:].sum() / above))
-    return f"{first} of the less aligned half and {second} of the other"
+    share = percent(float(below / counts.sum()))
+    return f"{first} of the {share} of images least aligned and {second} of the others"
 
 
 def paint(bars: Histogram, lines: list[Line], words: str, inks: Inks) -> Figure:
@@ -183,6 +185,8 @@ def _rates(figure: Figure, inks: Inks, box: Box, lines: list[Line], ends: list[f
     x = span_axis("", ends)
     bare = Axis("", x.low, x.high, x.ticks, ())
     highest = max(share for line in lines for share in line.data.success if share is not None)
+    if len(lines) <= INTERVALS:
+        highest = max([highest, *(limit.high for line in lines for _, limit in _limits(line, line.middle))])
     axes = panel(figure, inks, box, bare, share_axis("broken by the attack", highest))
     names = []
     for place, line in enumerate(lines):
@@ -207,16 +211,20 @@ def _line(figure: Figure, axes: Axes, inks: Inks, line: Line, appearance: Look, 
 
 
 def _intervals(figure: Figure, axes: Axes, line: Line, appearance: Look, where: np.ndarray) -> None:
-    shown = [
-        (x, wilson(round(share * count), count))
+    shown = _limits(line, where)
+    if shown:
+        places = [x for x, _ in shown]
+        low, high = (place_in(axes, places, [getattr(limit, end) for _, limit in shown]) for end in ("low", "high"))
+        segments(figure, low, high, appearance.colour, 1.0)
+
+
+def _limits(line: Line, where: np.ndarray) -> list[tuple[float, Interval]]:
+    """Place and interval of the bins that have enough images."""
+    return [
+        (float(x), wilson(round(share * count), count))
         for x, share, count in zip(where, line.data.success, line.data.count, strict=True)
         if share is not None and count >= FEW
     ]
-    if shown:
-        places, highest = [x for x, _ in shown], axes.get_ylim()[1]
-        low = place_in(axes, places, [limit.low for _, limit in shown])
-        high = place_in(axes, places, [min(limit.high, highest) for _, limit in shown])
-        segments(figure, low, high, appearance.colour, 1.0)
 
 
 plot = Plot(audit="geometry", sketches=sketches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_FLOOR, Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,6 @@ from repaudit.render.figures._data import Column, Count, Data, Share, read
 from repaudit.render.figures._marks import SOLID, Look, Shape, key, marks, place_in
 from repaudit.render.figures._plot import Plot, Sketch
 from repaudit.render.figures._words import counted, measured, percent
-from repaudit.render.plain import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MOST_POINTS = 1_000
 SPOKEN = 0.8
 """The coverage of which the caption speaks."""
+DECIMALS = range(3, 7)
+"""Of a confidence in the caption."""
 
 
 class RiskCoverage(Data):
@@ -45,16 +47,27 @@ def sketches(report: Report) -> Iterator[Sketch]:
     place = int(np.argmin(np.abs(np.array(data.coverage) - SPOKEN)))
     area = measured(report, "selective.aurc", "area under the curve")
     told = (
-        f"On the {percent(data.coverage[place])} of the {counted(data.images, 'image')} with confidence of at least "
-        f"{number(data.threshold[place])} it errs {percent(data.risk[place])} of the time, on all "
-        f"{percent(data.risk[-1])}"
+        f"On the most confident {percent(data.coverage[place])} of the {counted(data.images, 'image')}"
+        f"{_least(data, place)} it errs {percent(data.risk[place])} of the time, on all {percent(data.risk[-1])}"
     )
+    if place + 1 < len(data.threshold) and data.threshold[place + 1] == data.threshold[place]:
+        told += "; more images are equally confident as the last of them, and share their errors evenly"
     yield Sketch(
         title="Risk and coverage",
         caption=f"{told}{f'; {area}' if area else ''}.",
         alternative=f"Error rate against the share of images kept, the most confident first. {told}.",
         paint=partial(paint, data),
     )
+
+
+def _least(data: RiskCoverage, place: int) -> str:
+    """The confidence that the images up to `place` have, rounded down; nothing where the next have it too."""
+    following = data.threshold[place + 1] if place + 1 < len(data.threshold) else 0.0
+    for decimals in DECIMALS:
+        rounded = Decimal(str(data.threshold[place])).quantize(Decimal(1).scaleb(-decimals), ROUND_FLOOR)
+        if rounded > Decimal(str(following)):
+            return f", each with confidence of at least {rounded},"
+    return ""
 
 
 def paint(data: RiskCoverage, inks: Inks) -> Figure:
