@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from repaudit.errors import UsageError, nearest
+from repaudit.errors import UsageError, nearest, printable
 from repaudit.finding import Bounds
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def page(kind: Kind, name: str) -> Page:
     Raises:
         UsageError: nothing of this kind has that name; the nearest is suggested.
     """
-    known = {entry.name: entry for entry in entries(kind)}
+    known, asked = {entry.name: entry for entry in entries(kind)}, name
     if kind is Kind.METRICS:
         name = _metric_named(name, list(known))
     if name not in known:
@@ -64,7 +64,9 @@ def page(kind: Kind, name: str) -> Page:
             detail=f"known: {some}",
             remedy=f"repaudit list {kind.value} {near[0]}" if near else f"repaudit list {kind.value}",
         )
-    sections = {Kind.AUDITS: _audit_sections, Kind.ATTACKS: _attack_sections, Kind.METRICS: _metric_sections}.get(kind)
+    if kind is Kind.METRICS:
+        return Page(known[name], _metric_sections(name, _key_meant(asked, name)))
+    sections = {Kind.AUDITS: _audit_sections, Kind.ATTACKS: _attack_sections}.get(kind)
     return Page(known[name], {} if sections is None else sections(name))
 
 
@@ -93,6 +95,12 @@ def _metric_named(name: str, known: list[str]) -> str:
     return found[0] if found else name
 
 
+def _key_meant(asked: str, pattern: str) -> str:
+    """The full key that a full or short name which fits a pattern means; the pattern where it leaves `*` open."""
+    given, wanted = asked.split("."), pattern.split(".")
+    return ".".join([*wanted[: max(0, len(wanted) - len(given))], *map(printable, given)])
+
+
 def entries(kind: Kind) -> list[Entry]:
     """Everything of one kind, by name."""
     listing: dict[Kind, Callable[[], list[Entry]]] = {
@@ -114,13 +122,17 @@ def _audits() -> list[Entry]:
 
 def _metrics() -> list[Entry]:
     from repaudit import audits
+
+    return [Entry(key, f"audit {name}{_comparable(key)}") for name in audits.names() for key in audits.load(name).keys]
+
+
+def _comparable(key: str) -> str:
     from repaudit.metrics.paired import is_paired
 
-    return [
-        Entry(key, f"audit {name}" + (", comparable by worse(…)" if is_paired(key) else ""))
-        for name in audits.names()
-        for key in audits.load(name).keys
-    ]
+    if not is_paired(key):
+        return ""
+    union = not is_paired(key.replace("*", _UNION))
+    return ", comparable by worse(…)" + (f", but not {_UNION}" if union else "")
 
 
 def _attacks() -> list[Entry]:
@@ -165,15 +177,20 @@ def _audit_sections(name: str) -> dict[str, list[Entry]]:
     return {f"parameters, as in --set {name}.KEY=VALUE": _fields(audit.parameters), "metrics": keys}
 
 
-def _metric_sections(name: str) -> dict[str, list[Entry]]:
+def _metric_sections(name: str, key: str) -> dict[str, list[Entry]]:
+    """What a metric is.
+
+    Args:
+        name: the pattern that declares it.
+        key: what was asked for, in full; the pattern itself where that is not one metric.
+    """
     from repaudit import audits
-    from repaudit.metrics.paired import is_paired
 
     owner = next(each for each in audits.names() if name in audits.load(each).keys)
     offered = audits.load(owner)
     spec = next(spec for spec in offered.declared if spec.pattern == name)
     defined = offered.definitions[name]
-    example = name.replace("*", "fgsm")
+    example = key.replace("*", _EXAMPLE)
     operator = {"higher": ">=", "lower": "<="}.get(spec.better, "<= or >=")
     level = "" if spec.bounds is Bounds.NONE else " @95%"
     told = [
@@ -185,11 +202,26 @@ def _metric_sections(name: str) -> dict[str, list[Entry]]:
         Entry("audit", owner),
         Entry("gate", f"{example} {operator} NUMBER{level}"),
     ]
-    if is_paired(name):
-        told.append(Entry("compared", f"image by image with a baseline: worse({example}) <= NUMBER @95%"))
+    if compared := _compared(name, example):
+        told.append(Entry("compared", compared))
     return {"": told}
 
 
+def _compared(pattern: str, key: str) -> str:
+    from repaudit.metrics.paired import is_paired
+
+    if not is_paired(pattern):
+        return ""
+    if not is_paired(key):
+        single = pattern.replace("*", _EXAMPLE)
+        return f"not at all: all attacks together have no per-image column; one has, as in worse({single})"
+    return f"image by image with a baseline: worse({key}) <= NUMBER @95%"
+
+
+_EXAMPLE = "fgsm"
+"""An attack, where a pattern leaves it open."""
+_UNION = "worst"
+"""All attacks together, as keys name them."""
 _INTERVAL = {
     Bounds.ANY: "one-sided bounds at any level",
     Bounds.RESAMPLED: "resampled; one-sided bounds up to 99.5 %",

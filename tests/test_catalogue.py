@@ -5,6 +5,7 @@ import pytest
 from repaudit import audits
 from repaudit.catalogue import Kind, entries, page
 from repaudit.errors import UsageError
+from repaudit.metrics.paired import is_paired
 
 
 @pytest.mark.parametrize("name", audits.names())
@@ -82,6 +83,29 @@ def test_a_metric_s_page_says_what_it_is_its_unit_direction_and_source_by_its_sh
 
 def test_an_attack_s_metric_is_explained_by_the_pattern_that_it_fits():
     assert page(Kind.METRICS, "pgd_w.robust_accuracy").entry.name == "robustness.*.robust_accuracy"
+
+
+@pytest.mark.parametrize("name", ["robustness.worst.asr", "worst.robust_accuracy", "worst.error_share"])
+def test_all_attacks_together_are_not_offered_to_be_compared(name):
+    (rows,) = page(Kind.METRICS, name).sections.values()
+    said = {row.name: row.summary for row in rows}
+    key = f"robustness.worst.{name.rpartition('.')[2]}"
+
+    assert not is_paired(key)
+    assert said["compared"].startswith("not at all")
+    assert f"worse({key}" not in said["compared"]
+    assert said["gate"].startswith(f"{key} ")
+
+
+def test_one_attack_is_offered_by_its_own_key_and_the_pattern_names_its_exception():
+    (rows,) = page(Kind.METRICS, "pgd_w.asr").sections.values()
+    said = {row.name: row.summary for row in rows}
+    listed = {entry.name: entry.summary for entry in entries(Kind.METRICS)}
+
+    assert said["compared"].endswith("worse(robustness.pgd_w.asr) <= NUMBER @95%")
+    assert listed["robustness.*.asr"] == "audit robustness, comparable by worse(…), but not worst"
+    assert listed["calibration.ece"] == "audit calibration, comparable by worse(…)"
+    assert "comparable" not in listed["robustness.*.perturbation_rms"]
 
 
 def test_what_has_no_interval_is_not_offered_with_a_level_and_what_cannot_be_paired_not_as_compared():
