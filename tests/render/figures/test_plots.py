@@ -124,7 +124,7 @@ def test_a_trend_is_told_with_the_share_of_the_images_that_is_least_aligned(whol
     share, below, above = 65 / 95, (5 * 1 + 20 * 0.5 + 40 * 0.25) / 65, 0.1
 
     said = re.search(
-        r"fgsm linf 8/255 breaks (\S+)\s% of the (\S+)\s% of images least aligned and (\S+)\s% of the others",
+        r"fgsm linf 8/255 breaks (\S+)\s% of the least aligned images \((\S+)\s% of all\) and (\S+)\s% of the others",
         whole["geometry-cosines"].alternative,
     )
     assert [float(text) for text in said.groups()] == pytest.approx([100 * below, 100 * share, 100 * above], abs=0.05)

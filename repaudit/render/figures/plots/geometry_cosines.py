@@ -159,7 +159,7 @@ def _trend(line: Line) -> str:
         return percent(float(hits.sum() / max(counts.sum(), 1.0)))
     first, second = percent(float(hits[:low].sum() / below)), percent(float(hits[low:].sum() / above))
     share = percent(float(below / counts.sum()))
-    return f"{first} of the {share} of images least aligned and {second} of the others"
+    return f"{first} of the least aligned images ({share} of all) and {second} of the others"
 
 
 def paint(bars: Histogram, lines: list[Line], words: str, inks: Inks) -> Figure:
