@@ -67,6 +67,7 @@ def to_png(drawing: Drawing) -> bytes:
     written = io.BytesIO()
     with house_style():
         figure: Figure = drawing.paint(Inks.of(LIGHT))
+        figure.patch.set_visible(True)
         figure.savefig(
             written, format="png", dpi=SHARPNESS * POINTS, facecolor=LIGHT["--paper"], metadata={"Software": None}
         )

@@ -1,5 +1,6 @@
 """The pictures: they stand together in any page, follow its theme, and are the same every time."""
 
+import io
 import re
 import struct
 import subprocess
@@ -9,6 +10,8 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
 
 from repaudit.render.figures import drawings, names, to_png, to_svg_file
 from repaudit.render.figures._inks import STAND_INS
@@ -107,6 +110,13 @@ def test_a_png_has_two_pixels_a_point(whole):
 
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", content[16:24]) == (840, 680)
+
+
+def test_a_png_stands_on_light_paper_that_nothing_shows_through(whole):
+    for name in ("calibration-reliability", "geometry-scatter"):
+        pixels = imread(io.BytesIO(to_png(whole[name])), format="png")
+        assert pixels[0, 0].tolist() == [*to_rgb(LIGHT["--paper"]), 1]
+        assert (pixels[:, :, 3] == 1).all()
 
 
 def test_no_text_is_cut_off_or_covers_another(whole, boxes_of):
