@@ -12,12 +12,13 @@ from repaudit.render.waived import waived_step
 from repaudit.report import Outcome, RunStatus
 
 if TYPE_CHECKING:
-    from repaudit.report import Report
+    from repaudit.report import Report, Verdict
 
 BAD = (Outcome.FAIL, Outcome.NOT_MEASURED)
 """What a gate of level `warn` only warns of."""
 _CONDITIONS = {"accuracy.top1": "top1 >= 0.75", "calibration.ece": "ece <= 0.05 @95%"}
 """First gates to write, for what was measured."""
+_THIS, _BASELINE = "this network", "the baseline"
 
 
 def readings(report: Report) -> list[str]:
@@ -38,7 +39,7 @@ def next_step(report: Report) -> str:
         if waived := waived_step(report.gates):
             return waived
         if any(verdict.outcome == Outcome.UNPROVEN for verdict in report.gates):
-            return "more images would prove what is marked ~, or disprove it."
+            return _proof(report)
         if any(verdict.level is Severity.WARN and verdict.outcome in BAD for verdict in report.gates):
             return "no gate that counts failed; look at the warnings above before it ships."
         return "by these gates it may ship; they speak for images like these and attacks like these only."
@@ -51,7 +52,36 @@ def next_step(report: Report) -> str:
         )
     if first.outcome == Outcome.NOT_MEASURED:
         return f"mend what kept {safe(first.metric)} from being measured, or take its gate out of the profile."
-    return "the same command with -v shows every number behind what failed."
+    return f"mend what {safe(first.metric)} measures and scan again; why it failed stands with its gate."
+
+
+def _proof(report: Report) -> str:
+    """What would prove the gates that hold without proof."""
+    unproven = [verdict for verdict in report.gates if verdict.outcome == Outcome.UNPROVEN]
+    undecided = {verdict.metric: _undecided(report, verdict) for verdict in unproven}
+    networks = [name for name in (_THIS, _BASELINE) if any(name in found for found in undecided.values())]
+    if not networks:
+        return "more images would prove what is marked ~, or disprove it."
+    answer = "answers" if len(networks) == 1 else "answer"
+    mend = (
+        f"{' and '.join(networks)} {answer} with NaN or infinity under attack; images without a verdict prove nothing"
+    )
+    if all(undecided.values()):
+        return f"{mend}: mend that first."
+    return f"{mend}: mend that first; more images would prove what else is marked ~, or disprove it."
+
+
+def _undecided(report: Report, verdict: Verdict) -> tuple[str, ...]:
+    """Whose images without a verdict a gate rests on."""
+    own = report.metrics.get(f"{verdict.metric.rpartition('.')[0]}.error_share")
+    relative = verdict.gate.lstrip().startswith("worse")
+    compared = report.comparisons.get(verdict.metric) if relative else None
+    baseline = None if compared is None else compared.baseline_error_share
+    return tuple(
+        name
+        for name, share in ((_THIS, None if own is None else own.value), (_BASELINE, baseline))
+        if share is not None and share > 0
+    )
 
 
 def _first_gates(report: Report) -> str:

@@ -122,7 +122,7 @@ def _calibration(report: Report) -> str:
     elif gap.interval.low <= 0 <= gap.interval.high:
         sentence = f"Mean confidence and accuracy differ by {points}, no more than sampling explains"
     elif _within_chance(report):
-        sentence = f"Mean confidence lies {points} {above} accuracy; bin by bin no error stands out from chance"
+        sentence = f"Mean confidence lies {points} {above} accuracy; its calibration error is no more than chance shows"
     else:
         sentence = f"{'Over' if gap.value > 0 else 'Under'}-confident by {points}"
     return f"{sentence}{_recalibration(metrics)}."

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from repaudit.finding import Better, Figure, Measurement, Unit
+from repaudit.finding import Better, Figure, Measurement, Notice, Unit
+from repaudit.metrics.intervals import Interval, Mean
 from repaudit.render.plain import number
 from repaudit.render.readings import readings
 from repaudit.render.sentences import sentences
@@ -120,6 +121,18 @@ def test_where_every_image_has_a_verdict_none_is_spoken_of(make_report):
     assert sentences(report, "robustness") == [
         "The most successful attack, fgsm, breaks 25.0 % of the right answers; a stronger attack can only break more.",
         "Of all 1,000 images, 60.0 % are answered right whichever of these attacks is used.",
+    ]
+
+
+def test_a_calibration_error_within_chance_is_said_of_the_whole_error_and_of_no_single_bin(make_report):
+    interval = Interval(level=0.95, low=0.01, high=0.05, method="student-t", state=Mean(0.03, 0.1, 100))
+    gap = Measurement(
+        key="calibration.signed_gap", value=0.03, unit=Unit.RATIO, better=Better.NEITHER, n=100, interval=interval
+    )
+    chance = Notice(code="calibration-error-within-chance", message="95 % of a calibrated model's draws lie below")
+
+    assert sentences(make_report(gap, chance), "calibration") == [
+        "Mean confidence lies 3.0 points above accuracy; its calibration error is no more than chance shows."
     ]
 
 
