@@ -401,6 +401,40 @@ def test_a_date_elsewhere_than_in_a_waiver_is_refused_still(tmp_path):
     assert "2026-12-31 is read as a date: quote it" in refusal(tmp_path, "own.toml").problem
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "seen"),
+    [
+        ("audits: [accuracy]\nmodel: 2026-01-01", 2, "2026-01-01 is read as a date"),
+        ("audits:\n  geometry:\n    x: [1, 2026-01-01]", 3, "2026-01-01 is read as a date"),
+        ("audits:\n  geometry:\n    x: .inf", 3, "inf is no number"),
+        ("audits:\n  geometry:\n    1: 2", 3, "the key 1 is no text"),
+        ("audits: [accuracy]\ngates:\n  - {if: ece <= 0.05,\n     until: 2026-01-01}", 4, "is read as a date"),
+    ],
+)
+def test_what_a_report_could_not_keep_is_refused_with_its_line(tmp_path, text, line, seen):
+    put(tmp_path / "own.yaml", text)
+    problem = refusal(tmp_path, "own.yaml").problem
+
+    assert problem.startswith(f"own.yaml:{line}: ")
+    assert seen in problem
+
+
+def test_an_unknown_key_is_told_before_the_dates_below_it(tmp_path):
+    put(tmp_path / "own.yaml", "gates: [ece <= 0.05]\nwaiver:\n  - {gate: ece, until: 2026-12-31, reason: why}")
+    put(tmp_path / "own.toml", "[tool.repaudit]\nwaiver = [{gate = 'ece', until = 2026-12-31, reason = 'why'}]")
+    in_yaml, in_toml = refusal(tmp_path, "own.yaml"), refusal(tmp_path, "own.toml")
+
+    assert in_yaml.problem == "own.yaml:2: a profile has no key `waiver`"
+    assert in_toml.problem == "own.toml [tool.repaudit]: a profile has no key `waiver`"
+    assert in_yaml.remedy == in_toml.remedy == "`waivers:` instead of `waiver:`"
+
+
+def test_a_folder_is_no_profile_and_is_called_one(tmp_path):
+    (tmp_path / "dd.yaml").mkdir()
+
+    assert refusal(tmp_path, "dd.yaml").problem == "dd.yaml is a folder, and a profile is a file"
+
+
 def test_a_waiver_on_the_command_line_and_in_a_table_is_refused_by_its_place(tmp_path):
     put(tmp_path / "own.toml", "[tool.repaudit]\naudits = ['accuracy']\nwaivers = [{gate = 'ece', reason = 'why'}]")
 

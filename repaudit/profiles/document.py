@@ -19,7 +19,7 @@ from repaudit.profiles.shown import shown
 from repaudit.profiles.waiver import read_waiver
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 Place: TypeAlias = tuple[str | int, ...]
@@ -84,15 +84,7 @@ class Document:
         Raises:
             InvalidProfile: naming the file, the line, the key and the nearest key.
         """
-        for key in self.values:
-            if key not in ProfileFile.model_fields:
-                near = nearest(key, ProfileFile.model_fields, 1)
-                known = ", ".join(ProfileFile.model_fields)
-                raise InvalidProfile(
-                    f"{self.where(key)}: a profile has no key `{key}`",
-                    detail=f"known keys: {known}",
-                    remedy=f"`{near[0]}:` instead of `{key}:`" if near else "",
-                )
+        self.refuse_unknown(self.values)
         try:
             checked = ProfileFile.model_validate(dict(self.values))
         except ValidationError as error:
@@ -107,6 +99,21 @@ class Document:
         for row, waiver in enumerate(checked.waivers or []):
             read_waiver(waiver, partial(self.where, "waivers", row))
         return checked
+
+    def refuse_unknown(self, keys: Iterable[str]) -> None:
+        """Refuses keys that no profile has.
+
+        Raises:
+            InvalidProfile: naming the file, the line, the key and the nearest key.
+        """
+        for key in keys:
+            if key not in ProfileFile.model_fields:
+                near = nearest(key, ProfileFile.model_fields, 1)
+                raise InvalidProfile(
+                    f"{self.where(key)}: a profile has no key `{key}`",
+                    detail=f"known keys: {', '.join(ProfileFile.model_fields)}",
+                    remedy=f"`{near[0]}:` instead of `{key}:`" if near else "",
+                )
 
 
 def read_gate(entry: str | Mapping[str, JsonValue], where: str) -> Gate:
@@ -151,10 +158,32 @@ def read(path: Path, label: str) -> Document | None:
         line = f":{mark.line + 1}" if mark else ""
         raise InvalidProfile(
             f"{label}{line}: not YAML: {getattr(error, 'problem', None) or error}",
-            remedy="repaudit list profiles, and copy the nearest",
+            remedy="repaudit list profiles standard   (the text of a profile, to copy)",
         ) from None
+    except UnkeptError as error:
+        lines = _lines(text, label)
+        keys = [str(place[0]) for place in lines if len(place) == 1 and isinstance(place[0], str)]
+        raise _unkept(Document(path=path, label=label, values={}, lines=lines), keys, error) from None
     except ValueError as error:
         raise InvalidProfile(f"{label}: {error}") from None
+
+
+class UnkeptError(ValueError):
+    """A value that JSON cannot hold, and where it stands."""
+
+    def __init__(self, problem: str, place: Place) -> None:
+        super().__init__(problem)
+        self.place = place
+
+
+def _unkept(document: Document, keys: Iterable[str], error: UnkeptError) -> InvalidProfile:
+    """The refusal of such a value.
+
+    Raises:
+        InvalidProfile: one of the `keys` is unknown, of which such a value is often but a consequence.
+    """
+    document.refuse_unknown(keys)
+    return InvalidProfile(f"{document.where(*error.place)}: {error}")
 
 
 class _Loader(yaml.SafeLoader):
@@ -194,21 +223,21 @@ def _json_value(value: object, place: Place) -> JsonValue:
         text = str(value) if isinstance(value, _Date) else value.isoformat()
         if place[:1] == ("waivers",):
             return text
-        raise ValueError(f"{text} is read as a date: quote it")
+        raise UnkeptError(f"{text} is read as a date: quote it", place)
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{value} is no number that JSON can hold")
+            raise UnkeptError(f"{value} is no number that JSON can hold", place)
         return value
     if isinstance(value, list):
         return [_json_value(item, (*place, row)) for row, item in enumerate(value)]
     if isinstance(value, dict):
         wrong = [key for key in value if isinstance(key, _Date) or not isinstance(key, str)]
         if wrong:
-            raise ValueError(f"the key {wrong[0]!r} is no text: quote it")
+            raise UnkeptError(f"the key {wrong[0]!r} is no text: quote it", (*place, str(wrong[0])))
         return {key: _json_value(item, (*place, key)) for key, item in value.items()}
-    raise ValueError(f"{value} is read as a {type(value).__name__}: quote it")
+    raise UnkeptError(f"{value} is read as a {type(value).__name__}: quote it", place)
 
 
 def _read_toml(path: Path, label: str, text: str) -> Document | None:
@@ -221,8 +250,8 @@ def _read_toml(path: Path, label: str, text: str) -> Document | None:
     label = f"{label} [tool.repaudit]"
     try:
         return Document(path=path, label=label, values=_mapping(_json_value(table, ()), label), lines={})
-    except ValueError as error:
-        raise InvalidProfile(f"{label}: {error}") from None
+    except UnkeptError as error:
+        raise _unkept(Document(path=path, label=label, values={}, lines={}), table, error) from None
 
 
 def _mapping(value: JsonValue, label: str) -> Mapping[str, JsonValue]:

@@ -198,6 +198,10 @@ def _find(reference: str, directory: Path) -> Document:
             detail=f"shipped profiles: {', '.join(known)}; a file needs its suffix or a slash",
             remedy=f"--profile {near[0]}" if near else "repaudit list profiles",
         )
+    if path.is_dir():
+        raise InvalidProfile(
+            f"{reference} is a folder, and a profile is a file", remedy=f"--profile {Path(reference) / DISCOVERED[0]}"
+        )
     if not path.is_file():
         raise InvalidProfile(
             f"there is no profile file {reference}",
