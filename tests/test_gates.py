@@ -11,7 +11,8 @@ from scipy.stats import binomtest
 from repaudit import gates
 from repaudit.errors import InvalidProfile
 from repaudit.finding import Better, Bounds, KeySpec, Measurement, Skipped, Unit, key_specs
-from repaudit.metrics.intervals import basic_bootstrap, wilson
+from repaudit.gates.telling import beside
+from repaudit.metrics.intervals import Discordant, basic_bootstrap, two_sided, wilson
 from repaudit.profiles import Severity, parse_gate
 from repaudit.report import AuditEntry, BaselineSection, Comparison, Outcome
 
@@ -77,11 +78,12 @@ def test_a_gate_is_read_as_the_grammar_says(text, metric, relative, operator, li
 @given(
     metric=st.from_regex(r"[a-z][a-z0-9_]{0,8}(\.[a-z0-9_]{1,8}){0,2}", fullmatch=True),
     relative=st.booleans(),
-    operator=st.sampled_from(["<=", ">="]),
+    at_least=st.booleans(),
     limit=st.floats(allow_nan=False, allow_infinity=False),
     ending=st.sampled_from(["", " @95%", " @99.5%", " @95% strict"]),
 )
-def test_reading_a_gate_and_its_text_again_gives_the_same_gate(metric, relative, operator, limit, ending):
+def test_reading_a_gate_and_its_text_again_gives_the_same_gate(metric, relative, at_least, limit, ending):
+    operator = ">=" if at_least and not relative else "<="
     written = f"{f'worse({metric})' if relative else metric}   {operator} {limit!r}{ending}"
 
     gate = parse_gate(written)
@@ -105,6 +107,8 @@ def test_reading_a_gate_and_its_text_again_gives_the_same_gate(metric, relative,
         ("top1 >= 75%", "top1 >= 0.75"),
         ("ece <= 0.05 @40%", "ece <= 0.05 @95%"),
         ("ece <= 0.05 @100%", "ece <= 0.05 @95%"),
+        ("worse(top1) >= 0.005", "worse(top1) <= 0.005"),
+        ("worse( ece )>=0 @ 95% strict", "worse( ece )<=0 @ 95% strict"),
     ],
 )
 def test_a_common_slip_is_refused_with_the_gate_that_was_meant(slip, mended):
@@ -291,6 +295,7 @@ def test_a_percentage_is_refused_before_measuring_exactly_where_a_fraction_is_de
     specs = key_specs(Unit.FRACTION, Better.HIGHER, Bounds.ANY, "accuracy.top1")
 
     assert refused("top1 >= 75 @95%", specs).remedy == "top1 >= 0.75 @95%"
+    assert refused("top1 >= 1.0001 @95%", specs).remedy == "top1 >= NUMBER from 0 to 1 @95%"
     gates.check([parse_gate("nc1 <= 75")], declared("collapse.nc1"))
 
 
@@ -313,6 +318,14 @@ def test_the_limit_that_replaces_a_comparison_points_the_way_in_which_the_metric
     specs = key_specs(Unit.FRACTION, better, Bounds.ANY, "a.metric")
 
     assert f"metric {operator} NUMBER" in refused("worse(metric) <= 0.01", specs).remedy
+
+
+@pytest.mark.parametrize("better", list(Better))
+def test_the_limit_that_replaces_a_comparison_is_not_refused_in_its_turn(better):
+    specs = key_specs(Unit.RATIO, better, Bounds.NONE, "a.metric")
+    remedy = refused("worse(metric) <= 0.01 @95%", specs).remedy
+
+    gates.check([parse_gate(remedy.partition("such as ")[2].replace("NUMBER", "2"))], specs)
 
 
 def test_a_short_name_means_what_was_declared_even_where_its_whole_family_was_skipped(make_report):
@@ -441,7 +454,8 @@ def test_a_baseline_with_images_without_a_verdict_proves_nothing(make_report):
     )  # fmt: skip
     beside = Comparison(
         value=0.5, baseline=0.4, worse=-0.1, unit=Unit.FRACTION, better=Better.HIGHER, n=200,
-        interval=wilson(100, 200), interval_reason=None, detectable=0.05, baseline_error_share=0.3,
+        interval=two_sided(Discordant(10, 30, 200), "mcnemar-score-tango"), interval_reason=None, detectable=0.05,
+        baseline_error_share=0.3,
     )  # fmt: skip
     section = BaselineSection(sha256="0" * 64, model="before", weights_sha256="1" * 64)
     report = make_report(share).model_copy(update={"baseline": section, "comparisons": {share.key: beside}})
@@ -452,7 +466,47 @@ def test_a_baseline_with_images_without_a_verdict_proves_nothing(make_report):
     )
 
     assert verdict.outcome == Outcome.UNPROVEN
-    assert "30 %" in verdict.reason
+    assert "30 % of the baseline's images gave no finite logits" in verdict.reason
     assert (
         gates.judge(sound, [parse_gate("worse(robustness.fgsm.robust_accuracy) <= 0.005")])[0].outcome == Outcome.PASS
     )
+
+
+@given(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3))
+def test_a_number_stands_on_the_side_of_its_limit_on_which_it_is(value, limit):
+    shown = float(beside(value, limit))
+
+    assert (shown < limit, shown > limit) == (value < limit, value > limit)
+
+
+def test_a_share_just_below_its_limit_is_not_rounded_above_it(make_report):
+    report = make_report(share("accuracy.top1", 852, 900))
+
+    (verdict,) = gates.judge(report, [parse_gate("top1 >= 0.9469")])
+
+    assert verdict.reason == "accuracy.top1 is 0.9467, below the limit 0.9469."
+
+
+@pytest.mark.parametrize(
+    ("gate", "told"),
+    [
+        ("worse(top1) <= 0.005 @95%", "beyond the limit fails this gate four times of five"),
+        ("worse(top1) <= 0.5 @95% strict", "passes four times of five only if its true worsening is"),
+        ("worse(top1) <= 0.5", "@95% would tell a true worsening by"),
+    ],
+)
+def test_a_relative_gate_tells_what_it_can_tell_of_its_own_condition(make_report, gate, told):
+    top1 = share("accuracy.top1", 852, 900)
+    compared = Comparison(
+        value=0.947, baseline=0.963, worse=0.016, unit=Unit.FRACTION, better=Better.HIGHER, n=900,
+        interval=two_sided(Discordant(25, 11, 900), "mcnemar-score-tango"), interval_reason=None, detectable=0.0165,
+    )  # fmt: skip
+    section = BaselineSection(sha256="0" * 64, model="before", weights_sha256="1" * 64)
+    report = make_report(top1).model_copy(update={"baseline": section, "comparisons": {top1.key: compared}})
+
+    (verdict,) = gates.judge(report, [parse_gate(gate)])
+
+    assert told in verdict.reason
+    # the standard error of a difference of 25 and 11 discordant pairs, by hand: sqrt(36 - 14² / 900) / 900
+    error = (36 - 14**2 / 900) ** 0.5 / 900
+    assert f"{(1.6448536 + 0.8416212) * error:.3g}" in verdict.reason

@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 HIGHEST = QUANTILES / (QUANTILES + 1)
 """The highest level at which resamples still give a bound."""
 
+_NO_PERCENTAGE = 1.5
+"""Up to here a limit over 1 is a slip of a fraction rather than a percentage."""
+
 
 def refuse_percentage(gate: Gate, unit: str) -> None:
     """Refuses a fraction limited by a number over 1.
 
     Raises:
-        InvalidProfile: with the fraction that was probably meant.
+        InvalidProfile: with the fraction that was probably meant, where one was.
     """
     if unit == Unit.FRACTION and gate.limit > 1:
-        mended = f"{gate.limit / 100:.10g}" if gate.limit <= 100 else "NUMBER from 0 to 1"
+        mended = f"{gate.limit / 100:.10g}" if _NO_PERCENTAGE < gate.limit <= 100 else "NUMBER from 0 to 1"
         raise InvalidProfile(
             f"gate `{gate.text}`: {gate.metric} is a fraction, which lies between 0 and 1",
             remedy=gate.text.replace(gate.condition, f"{gate.operator} {mended}" + gate.text[len(gate.point_form) :]),
@@ -60,8 +63,8 @@ def refuse_relative(gate: Gate, key: str, better: str, *, baseline: bool) -> Non
         InvalidProfile: no direction is bad, the per-image rows do not hold it, there is no baseline, or the level is
             beyond the resamples.
     """
-    operator = {Better.LOWER: "<=", Better.HIGHER: ">="}.get(Better(better), "<= or >=")
-    point_form = f"a limit on the metric itself, such as {gate.metric} {operator} NUMBER @95%"
+    operator = ">=" if better == Better.HIGHER else "<="
+    point_form = f"a limit on the metric itself, such as {gate.metric} {operator} NUMBER"
     if better == Better.NEITHER:
         raise InvalidProfile(f"gate `{gate.text}`: neither direction of {key} is worse", remedy=point_form)
     if not is_paired(key):

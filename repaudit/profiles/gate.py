@@ -1,8 +1,7 @@
 """The grammar of gates: one condition a line.
 
-gate  := value op number [ "@" level "%" [ "strict" ] ]
-value := metric | "worse(" metric ")"
-op    := "<=" | ">="
+gate      := condition number [ "@" level "%" [ "strict" ] ]
+condition := metric "<=" | metric ">=" | "worse(" metric ")" "<="
 """
 
 from __future__ import annotations
@@ -85,6 +84,12 @@ def parse_gate(text: str, *, severity: Severity = Severity.FAIL) -> Gate:
         )
     relative = found["relative"] is not None
     metric = found["relative"] or found["metric"]
+    if relative and found["operator"] == ">=":
+        raise InvalidProfile(
+            f"gate `{text}`: it would hold only for a model that is worse by so much",
+            detail="worse(…) is positive where the model is worse, whichever way of the metric is good.",
+            remedy=" ".join(text.replace(">=", "<=").split()),
+        )
     value = f"worse({metric})" if relative else metric
     suffix = "" if level is None else f" @{float(level):.10g}%" + (" strict" if found["strict"] else "")
     return Gate(
