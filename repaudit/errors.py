@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 import signal
 import unicodedata
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _COMMAND_TO_CI = re.compile(
     r"::(?=(?:[a-z]+-[a-z-]+|debug|notice|warning|error|group|endgroup|echo)\b)|##(?=[a-z]*\[)", re.IGNORECASE
 )
 """GitHub's `::name::` at the beginning of a line, blanks aside; its old `##[name]` and Azure's `##vso[` anywhere."""
+
+_LOOK_ALIKE = str.maketrans("lIO", "110")
 
 
 class RepauditError(Exception):
@@ -45,19 +47,21 @@ class RepauditError(Exception):
         """Why, as many lines as it needs."""
         self.remedy = remedy
         """The command (or the edit) that mends it."""
+        for line in self._below():
+            self.add_note(line)
 
     def render(self) -> str:
         """The three-part message as it is printed on stderr.
 
         What names of files and classes bring along must not act on a terminal: only the line breaks of `detail` count.
         """
-        lines = [f"repaudit: {printable(self.problem)}"]
-        if self.detail:
-            told = self.detail.replace("\r\n", "\n").strip("\n").expandtabs(4)
-            lines += [f"  {printable(line)}" for line in told.split("\n")]
-        if self.remedy:
-            lines.append(f"  try: {printable(self.remedy)}")
-        return "\n".join(lines)
+        return "\n".join([f"repaudit: {printable(self.problem)}", *self._below()])
+
+    def _below(self) -> list[str]:
+        """What stands below the problem, in a message as in a traceback."""
+        told = self.detail.replace("\r\n", "\n").strip("\n").expandtabs(4)
+        lines = [f"  {printable(line)}" for line in told.split("\n")] if self.detail else []
+        return [*lines, f"  try: {printable(self.remedy)}"] if self.remedy else lines
 
 
 class UsageError(RepauditError):
@@ -129,5 +133,18 @@ def printable(text: str) -> str:
 
 
 def nearest(asked: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The known names most like `asked`, best first; empty when none is near."""
-    return get_close_matches(asked, list(known), n=count, cutoff=0.5)
+    """The known names most like `asked`, best first; empty when none is near.
+
+    Of names that are equally like it, first those that differ by what looks alike, then those that are known first.
+    """
+    names = list(dict.fromkeys(known))
+    close = set(get_close_matches(asked, names, n=max(len(names), 1), cutoff=0.5))
+    return sorted((name for name in names if name in close), key=lambda name: _likeness(asked, name), reverse=True)[
+        :count
+    ]
+
+
+def _likeness(asked: str, name: str) -> tuple[float, float]:
+    pairs = [(asked, name), (asked.translate(_LOOK_ALIKE), name.translate(_LOOK_ALIKE))]
+    as_written, as_seen = (SequenceMatcher(None, known, given).ratio() for given, known in pairs)
+    return as_written, as_seen

@@ -1,8 +1,10 @@
 """How a message is printed: names that come from outside cannot break it or act on a terminal."""
 
+import traceback
+
 import pytest
 
-from repaudit.errors import RepauditError, printable
+from repaudit.errors import RepauditError, nearest, printable
 
 
 def test_every_part_has_its_place_and_details_keep_their_lines():
@@ -50,3 +52,29 @@ def test_a_command_to_a_ci_server_is_none_any_more(name, shown):
 )
 def test_what_only_looks_like_a_command_is_left_alone(name):
     assert printable(name) == name
+
+
+@pytest.mark.parametrize(
+    ("asked", "known", "found"),
+    [
+        ("topl", ["top5", "top1"], "top1"),
+        ("t0p5", ["tap5", "tOp5"], "tOp5"),
+        ("top", ["top1", "top5"], "top1"),
+        ("top", ["top5", "top1"], "top5"),
+        ("top5", ["top1", "top5"], "top5"),
+    ],
+)
+def test_of_equally_near_names_the_one_that_looks_alike_is_meant_and_else_the_first(asked, known, found):
+    assert nearest(asked, known)[0] == found
+
+
+def test_no_name_is_suggested_twice_and_none_that_is_far():
+    assert nearest("quik", ["quick", "quick", "paper"]) == ["quick"]
+    assert nearest("x", []) == []
+
+
+def test_a_traceback_shows_detail_and_remedy_too():
+    error = RepauditError("wrong", detail="first\nsecond", remedy="mend it")
+
+    assert str(error) == "wrong"
+    assert "".join(traceback.format_exception(error)).endswith("wrong\n  first\n  second\n  try: mend it\n")
