@@ -197,8 +197,19 @@ def test_another_major_version_is_refused_by_its_number(make_report, tmp_path, v
     path = tmp_path / "other.json"
     path.write_text(make_report().to_json().replace('"1.0"', f'"{version}"', 1))
 
-    with pytest.raises(InvalidReport, match=f"schema version {version}"):
+    with pytest.raises(InvalidReport, match=f"schema version {version}") as refused:
         read(path)
+    assert ("upgrade" in refused.value.remedy) == (version != "0.9")
+    assert ("repaudit scan" in refused.value.remedy) == (version == "0.9")
+
+
+def test_a_comparison_is_called_one_and_not_a_broken_report(tmp_path):
+    path = tmp_path / "comparison.json"
+    path.write_text('{"schema_version": "1.0", "kind": "comparison", "tool": {"name": "repaudit"}, "rows": []}')
+
+    with pytest.raises(InvalidReport, match="is a comparison") as refused:
+        read(path)
+    assert "repaudit compare" in refused.value.remedy
 
 
 def test_no_truncation_of_a_report_reads_as_a_report(make_report, tmp_path):

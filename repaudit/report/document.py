@@ -76,7 +76,7 @@ def read(path: Path) -> Report:
     """A saved report of any 1.x.
 
     Raises:
-        InvalidReport: the file is missing, truncated, foreign or of a newer major version.
+        InvalidReport: the file is missing, truncated, foreign, a comparison or of another major version.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -98,12 +98,20 @@ def parse(text: str, name: str) -> Report:
         raise InvalidReport(
             f"{name} is no JSON: truncated, or another kind of file", detail=str(error), remedy=_AGAIN
         ) from None
+    if isinstance(values, dict) and values.get("kind") == "comparison":
+        raise InvalidReport(
+            f"{name} is a comparison of several reports, not a report",
+            remedy="the report.json of one model; `repaudit compare REPORT REPORT…` makes a comparison anew",
+        )
     version = values.get("schema_version") if isinstance(values, dict) else None
     if not isinstance(version, str):
         raise InvalidReport(f"{name} is no report of repaudit: it has no `schema_version`", remedy=_AGAIN)
-    if version.partition(".")[0] != "1":
+    major = version.partition(".")[0]
+    if major != "1":
+        newer = major.isdecimal() and int(major) > 1
         raise InvalidReport(
-            f"{name} has schema version {version}; this repaudit reads 1.x", remedy="pip install --upgrade repaudit"
+            f"{name} has schema version {version}; this repaudit reads 1.x",
+            remedy="pip install --upgrade repaudit" if newer else _AGAIN,
         )
     try:
         return Report.model_validate(values)
