@@ -43,7 +43,7 @@ def prepare(wanted: Sequence[str]) -> Outputs:
     A name without a suffix, with a slash at its end, or an existing folder, is a folder.
 
     Raises:
-        InvalidOutput: an unknown format, a missing or read-only folder, or a file that is not ours.
+        InvalidOutput: no name, an unknown format, a missing or read-only folder, or a file that is not ours.
     """
     files: list[Target] = []
     folders: list[Path] = []
@@ -66,7 +66,20 @@ def prepare(wanted: Sequence[str]) -> Outputs:
 
 
 def is_folder(name: str) -> bool:
-    """Whether an `-o` value means a folder."""
+    """Whether an `-o` value means a folder.
+
+    Raises:
+        InvalidOutput: it is no name: empty, or an extension with nothing before it.
+    """
+    if not name.strip():
+        raise InvalidOutput("-o has an empty name", detail="A variable that is not set is empty.", remedy="-o out/")
+    if Path(name).name.lower() in list(Format) and not name.endswith("/"):
+        path = Path(name)
+        raise InvalidOutput(
+            f"`{name}` is an extension without a name before it",
+            detail="A variable that is not set is empty.",
+            remedy=f"-o {path.with_name(f'report{path.name.lower()}')}",
+        )
     return name != "-" and (name.endswith("/") or Path(name).is_dir() or not Path(name).suffix)
 
 
@@ -74,10 +87,11 @@ def _format(path: Path) -> Format:
     try:
         return Format(path.suffix)
     except ValueError:
+        lower = path.suffix.lower()
         raise InvalidOutput(
             f"`{path}`: no report format is called `{path.suffix}`",
             detail="formats: .json, .html, .md, .csv, .xml (JUnit); a name without a suffix is a folder",
-            remedy=f"-o {path.with_suffix(Format.JSON)}",
+            remedy=f"-o {path.with_suffix(lower if lower in list(Format) else Format.JSON)}",
         ) from None
 
 

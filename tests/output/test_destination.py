@@ -72,6 +72,31 @@ def test_a_format_that_does_not_exist_is_refused_with_one_that_does(tmp_path, na
     assert ".html" in refused.value.detail
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_name_that_a_variable_left_empty_is_no_place(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(InvalidOutput, match="empty"):
+        prepare((name,))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "meant"), [(".json", "report.json"), ("out/.XML", "out/report.xml")])
+def test_an_extension_alone_is_no_folder(tmp_path, monkeypatch, name, meant):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(InvalidOutput) as refused:
+        prepare((name,))
+    assert refused.value.remedy == f"-o {meant}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_extension_in_capitals_is_suggested_in_small_letters(tmp_path):
+    with pytest.raises(InvalidOutput) as refused:
+        prepare((str(tmp_path / "r.HTML"),))
+    assert refused.value.remedy == f"-o {tmp_path / 'r.html'}"
+
+
 def test_a_missing_folder_is_named_with_the_command_that_makes_it(tmp_path):
     with pytest.raises(InvalidOutput) as refused:
         prepare((str(tmp_path / "no" / "such" / "r.json"),))
