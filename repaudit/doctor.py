@@ -38,16 +38,17 @@ def diagnose() -> Diagnosis:
     packages = {name: _version(name) for name in PACKAGES}
     devices = tuple(_devices())
     folder, obstacle = cache.folder(), cache.obstacle()
+    threads = torch.get_num_threads()
     line = (
         f"repaudit {__version__}, python {platform.python_version()}, {platform.system()} {platform.machine()}, "
         + ", ".join(f"{name} {packages[name]}" for name in ("torch", "torchvision", "timm", "numpy"))
-        + f", {devices[0]}, {torch.get_num_threads()} threads"
+        + f", {devices[0]}, {threads} thread{'s' * (threads != 1)}"
     )
     return Diagnosis(
         line=line,
         packages=packages,
         devices=devices,
-        threads=torch.get_num_threads(),
+        threads=threads,
         cache_folder=folder,
         cache_bytes=cache.size(),
         cache_writable=obstacle is None,
@@ -64,7 +65,8 @@ def _devices() -> list[str]:
     ]
     if torch.backends.mps.is_available():
         found.append("mps")
-    return [*found, f"cpu ({os.cpu_count()} cores)"]
+    cores = os.cpu_count()
+    return [*found, f"cpu ({cores} core{'s' * (cores != 1)})"]
 
 
 def _data_found() -> list[str]:

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from repaudit import cache
+from repaudit.cli.doctor import doctor
 from repaudit.doctor import diagnose
 from repaudit.errors import InvalidOutput
 from repaudit.progress import SilentProgress
@@ -52,3 +54,22 @@ def test_clearing_says_how_much_was_freed(tmp_path, monkeypatch):
 
     assert cache.clear() == 1234
     assert cache.clear() == 0
+
+
+def test_no_line_is_longer_than_a_pipe_allows_and_packages_stay_beside_their_versions(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("REPAUDIT_CACHE", str(tmp_path))
+    doctor(as_json=False, clear_cache=False)
+    lines = capsys.readouterr().out.splitlines()
+    found = diagnose()
+
+    assert [line for line in lines if len(line) > 100 and str(tmp_path) not in line] == []
+    for name, number in found.packages.items():
+        assert any(f"{name} {number}" in line for line in lines), name
+    assert found.line in " ".join(line.strip() for line in lines)
+
+
+@pytest.mark.parametrize(("threads", "said"), [(1, "1 thread"), (2, "2 threads")])
+def test_one_thread_is_no_threads(monkeypatch, threads, said):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+
+    assert diagnose().line.endswith(f", {said}")
