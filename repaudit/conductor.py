@@ -96,7 +96,7 @@ def carry_out(order: Order, progress: Progress) -> Scanned:
     shape = choose_shape(order.batch_size, device, classifier.card.operations)
     images = _images(order, classifier, progress)
     if before is not None:
-        refuse_incomparable(_asked(images, bound), before, keys)
+        refuse_incomparable(_asked(images, bound, order.seed), before, keys)
     folder = cache.writable(progress) if order.keep else None
 
     def attempt(shape: EvaluationShape) -> Examination:
@@ -147,11 +147,12 @@ def _bound(profile: ResolvedProfile, *, baseline: bool) -> list[BoundAudit]:
     return bound
 
 
-def _asked(images: ImageSet, bound: list[BoundAudit]) -> Asked:
+def _asked(images: ImageSet, bound: list[BoundAudit], seed: int) -> Asked:
     return Asked(
         data_section(images),
         {audit.id: audit.version for audit in bound},
         {audit.id: audit.parameters.model_dump(mode="json") for audit in bound},
+        seed,
     )
 
 

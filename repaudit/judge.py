@@ -54,6 +54,8 @@ def judge_again(
     report = read(path / "report.json" if path.is_dir() else path)
     asked = _asked(report, profile, settings, directory)
     wanted = asked.gates
+    if baseline is None:
+        _refuse_uncompared(wanted, report)
     if baseline is not None:
         now, before = open_side(path), open_side(baseline)
         keys = gates.relative_keys(wanted, report.metrics)
@@ -71,6 +73,20 @@ def judge_again(
         return judged
     status = GATE_FAILED if any(verdict.failed for verdict in judged.gates) else PASSED
     return judged.model_copy(update={"run": judged.run.model_copy(update={"exit_code": status})})
+
+
+def _refuse_uncompared(wanted: Sequence[Gate], report: Report) -> None:
+    """Refuses a relative gate on what the report's own baseline was never compared in."""
+    asked = {verdict.metric for verdict in report.gates if verdict.gate.startswith("worse(")}
+    for gate in wanted:
+        meant = gates.resolve(gate.metric, report.metrics)
+        known = report.baseline is None or len(meant) != 1 or meant[0] in {*report.comparisons, *asked}
+        if gate.relative and not known:
+            raise InvalidProfile(
+                f"gate `{gate.text}`: this report keeps no comparison of {meant[0]} with its baseline",
+                detail="A report keeps those that its own gates asked for.",
+                remedy="--baseline REPORT",
+            )
 
 
 def _refuse_misfits(wanted: Sequence[Gate], report: Report) -> None:

@@ -165,6 +165,23 @@ def test_what_is_not_the_same_is_not_compared_and_every_difference_is_listed(pai
     assert "--baseline" in refused.value.remedy
 
 
+def test_images_that_another_seed_chose_are_not_compared(pair):
+    now, before = pair
+    limited = [entry("robustness", limit=N // 2), entry("accuracy")]
+
+    def seeded(side, seed):
+        run = side.report.run.model_copy(update={"seed": seed})
+        return dataclasses.replace(side, report=side.report.model_copy(update={"run": run, "audits": limited}))
+
+    other, same = seeded(before, 1), seeded(before, 0)
+    with pytest.raises(InvalidReport) as refused:
+        refuse_incomparable(Asked.of(seeded(now, 0).report), other, ["robustness.pgd.asr"])
+
+    assert "seed 1 in the baseline, 0 here" in refused.value.detail
+    refuse_incomparable(Asked.of(seeded(now, 0).report), same, ["robustness.pgd.asr"])
+    refuse_incomparable(Asked.of(seeded(now, 0).report), other, ["accuracy.top1"])  # of all images
+
+
 def test_only_the_audits_in_question_must_agree(pair):
     now, before = pair
     audits = [*before.report.audits[:2], entry("robustness", limit=3)]

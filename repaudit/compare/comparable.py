@@ -22,6 +22,8 @@ class Asked:
     """By audit."""
     parameters: Mapping[str, Mapping[str, object]]
     """JSON values, by audit."""
+    seed: int
+    """Chooses the images of an audit that has a limit of its own."""
 
     @classmethod
     def of(cls, report: Report) -> Asked:
@@ -30,6 +32,7 @@ class Asked:
             report.data,
             {audit.id: audit.version for audit in report.audits},
             {audit.id: audit.params for audit in report.audits},
+            report.run.seed,
         )
 
 
@@ -105,6 +108,11 @@ def audit_differences(name: str, now: Asked, before: Asked, there: str) -> list[
         for field in sorted({*mine, *theirs})
         if mine.get(field) != theirs.get(field)
     ]
+    limits = [values.get("limit") for values in (mine, theirs)]
+    chosen = any(isinstance(limit, int) and limit < now.data.images_count for limit in limits)
+    if chosen and now.seed != before.seed:
+        seeds = f"seed {before.seed} in {there}, {now.seed} here"
+        found.append(f"audit {name}: limit {mine.get('limit')} chose other images: {seeds}")
     return found
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from repaudit.finding import Better
 from repaudit.gates.naming import is_short_for, refuse_ambiguous, resolve, unknown_metric
 from repaudit.gates.refusing import HIGHEST, no_bound, refuse_percentage, refuse_relative
+from repaudit.gates.telling import beside, plain
 from repaudit.metrics.intervals import Replicates, bound
+from repaudit.metrics.paired import Difference, detectable
 from repaudit.profiles import Severity
 from repaudit.report import Metric, Outcome, Verdict
 
@@ -58,16 +59,14 @@ def _judge(report: Report, gate: Gate, meant: Sequence[str]) -> Verdict:
     if gate.relative and metric is not None:
         refuse_relative(gate, key, metric.better, baseline=report.baseline is not None)
         refuse_percentage(gate, metric.unit)
-        metric, decision = _decide_beside(gate, key, report.comparisons.get(key))
+        metric, decision = _decide_beside(gate, key, report.comparisons.get(key), metric.n)
     elif metric is None:
         decision = _Decision(Outcome.NOT_MEASURED, None, f"{key} was not measured: {reason}")
     else:
         refuse_percentage(gate, metric.unit)
         decision = _decide(gate, key, metric)
-    if metric is not None:
-        share = _undecided(report, gate, key)
-        if share > 0 and not key.endswith(_ERROR_SHARE):
-            decision = _without_proof(gate, key, decision, share)
+    if metric is not None and not key.endswith(_ERROR_SHARE):
+        decision = _without_proof(gate, decision, _undecided(report, gate, key))
     bad = decision.outcome in {Outcome.FAIL, Outcome.NOT_MEASURED}
     return Verdict(
         gate=gate.text,
@@ -103,13 +102,13 @@ def _find(
 def _decide(gate: Gate, key: str, metric: Metric) -> _Decision:
     if gate.level is not None:
         return _decide_by_bound(gate, key, metric, gate.level)
-    said = f"{key} is {_beside(metric.value, gate.limit)}"
+    said = f"{key} is {beside(metric.value, gate.limit)}"
     if gate.holds(metric.value):
         return _Decision(Outcome.PASS, None, f"{said}.")
     return _Decision(Outcome.FAIL, None, f"{said}, {_outside(gate)}.")
 
 
-def _decide_beside(gate: Gate, key: str, comparison: Comparison | None) -> tuple[Metric | None, _Decision]:
+def _decide_beside(gate: Gate, key: str, comparison: Comparison | None, images: int) -> tuple[Metric | None, _Decision]:
     """By how much the metric is worse than the baseline's, and what the gate says to that."""
     name = f"worse({key})"
     if comparison is None:
@@ -126,25 +125,38 @@ def _decide_beside(gate: Gate, key: str, comparison: Comparison | None) -> tuple
         note="",
     )
     decision = _decide(gate, name, worse)
-    values = f" ({_beside(comparison.baseline, math.nan)} before, {_beside(comparison.value, math.nan)} now)"
-    found = ""
-    if comparison.detectable is not None:
-        found = f" On {worse.n:,} pairs a true worsening by {comparison.detectable:.2g} is found four times of five."
+    whose = "" if comparison.n == images else "over all images of each: "  # else their difference would not add up
+    values = f" ({whose}{plain(comparison.baseline)} before, {plain(comparison.value)} now)"
+    found = _detectable(gate, worse)
     return worse, replace(decision, reason=f"{decision.reason.removesuffix('.')}{values}.{found}")
+
+
+def _detectable(gate: Gate, worse: Metric) -> str:
+    """How large a worsening so many pairs can tell, at the gate's own level."""
+    if worse.interval is None:
+        return ""
+    level = 0.95 if gate.level is None else gate.level
+    far = plain(detectable(Difference(worse.value, worse.interval, worse.n), level))
+    told = f" On {worse.n:,} pairs"
+    if gate.level is None:
+        return f"{told} @95% would tell a true worsening by {far} beyond the limit four times of five."
+    if gate.strict:
+        return f"{told} a model passes four times of five only if its true worsening is {far} below the limit."
+    return f"{told} a true worsening by {far} beyond the limit fails this gate four times of five."
 
 
 def _decide_by_bound(gate: Gate, key: str, metric: Metric, level: float) -> _Decision:
     if metric.interval is None:
-        reason = f"{key} is {_beside(metric.value, gate.limit)}, but it has no interval: {metric.interval_reason}."
+        reason = f"{key} is {beside(metric.value, gate.limit)}, but it has no interval: {metric.interval_reason}."
         return _Decision(Outcome.NOT_MEASURED, None, reason)
     state = metric.interval.state
     if isinstance(state, Replicates) and level > HIGHEST:
-        reason = f"{key} is {_beside(metric.value, gate.limit)}, but its resamples give {no_bound(gate)}."
+        reason = f"{key} is {beside(metric.value, gate.limit)}, but its resamples give {no_bound(gate)}."
         return _Decision(Outcome.NOT_MEASURED, None, reason)
     good, bad = _SIDES[gate.operator]
     favourable, unfavourable = bound(state, level, good), bound(state, level, bad)
-    said = f"{key} is {_beside(metric.value, gate.limit)}"
-    side = f"one-sided {100 * level:.10g} % {bad} bound, {_beside(unfavourable, gate.limit)},"
+    said = f"{key} is {beside(metric.value, gate.limit)}"
+    side = f"one-sided {100 * level:.10g} % {bad} bound, {beside(unfavourable, gate.limit)},"
     proven, inside = gate.holds(unfavourable), gate.holds(metric.value)
     if proven and inside:
         return _Decision(Outcome.PASS, unfavourable, f"{said}, and its {side} holds too.")
@@ -154,34 +166,29 @@ def _decide_by_bound(gate: Gate, key: str, metric: Metric, level: float) -> _Dec
         doubt = f", {_outside(gate)}, whatever its bound" if proven else f", but its {side} is {_outside(gate)}"
         reason = f"{said}{doubt}: not proven with n = {metric.n:,}."
         return _Decision(outcome, unfavourable, reason)
-    side = f"one-sided {100 * level:.10g} % {good} bound, {_beside(favourable, gate.limit)},"
+    side = f"one-sided {100 * level:.10g} % {good} bound, {beside(favourable, gate.limit)},"
     return _Decision(Outcome.FAIL, favourable, f"{said}; even its {side} is {_outside(gate)}.")
 
 
-def _undecided(report: Report, gate: Gate, key: str) -> float:
-    """The largest share of images without a verdict that a figure rests on, the baseline's included."""
+def _undecided(report: Report, gate: Gate, key: str) -> str:
+    """Whose images got no verdict, where any did not; a figure beside a baseline rests on the baseline's too."""
     incomplete = report.metrics.get(f"{key.rpartition('.')[0]}.{_ERROR_SHARE}")
-    beside = report.comparisons.get(key) if gate.relative else None
-    own = 0.0 if incomplete is None else incomplete.value
-    return max(own, 0.0 if beside is None or beside.baseline_error_share is None else beside.baseline_error_share)
+    compared = report.comparisons.get(key) if gate.relative else None
+    theirs = None if compared is None else compared.baseline_error_share
+    shares = {
+        "of the images": 0.0 if incomplete is None else incomplete.value,
+        "of the baseline's images": theirs or 0.0,
+    }
+    return " and ".join(f"{100 * share:.2g} % {whose}" for whose, share in shares.items() if share > 0)
 
 
-def _without_proof(gate: Gate, key: str, decision: _Decision, share: float) -> _Decision:
+def _without_proof(gate: Gate, decision: _Decision, undecided: str) -> _Decision:
     """Takes the proof away from figures that leave images out."""
-    if decision.outcome is not Outcome.PASS:
+    if not undecided or decision.outcome is not Outcome.PASS:
         return decision
-    reason = f"{key} holds, but {100 * share:.2g} % of the images gave no finite logits: not proven."
+    reason = f"{decision.reason.removesuffix('.')}; but {undecided} gave no finite logits: not proven."
     return _Decision(Outcome.FAIL if gate.strict else Outcome.UNPROVEN, decision.bound, reason)
 
 
 def _outside(gate: Gate) -> str:
     return f"{'above' if gate.operator == '<=' else 'below'} the limit {gate.limit:.10g}"
-
-
-def _beside(value: float, limit: float) -> str:
-    """The number with as many digits as it takes to tell it from the limit, three at least."""
-    for digits in range(3, 17):
-        text = f"{value:.{digits}g}"
-        if value == limit or float(text) != limit:
-            return text
-    return repr(value)

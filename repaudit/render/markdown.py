@@ -8,7 +8,7 @@ from repaudit.render.attacks import attacks_line
 from repaudit.render.headlines import family, shown_keys
 from repaudit.render.markdown_text import code, prose
 from repaudit.render.masking import battery_line
-from repaudit.render.plain import number, value_and_interval
+from repaudit.render.plain import number_beside, value_and_interval
 from repaudit.render.readings import next_step, readings
 from repaudit.render.summary import summary_line
 from repaudit.render.unmeasured import unmeasured
@@ -90,7 +90,7 @@ def _word(verdict: Verdict) -> str:
 
 
 def _observed(verdict: Verdict) -> str:
-    return "–" if verdict.observed is None else number(verdict.observed)
+    return "–" if verdict.observed is None else number_beside(verdict.observed, verdict.limit)
 
 
 def _metrics(report: Report) -> str:

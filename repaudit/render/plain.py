@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from repaudit.errors import printable
+from repaudit.gates.telling import beside, same_side
 
 if TYPE_CHECKING:
     from repaudit.report import Metric
@@ -29,6 +30,12 @@ def number(value: float) -> str:
         return f"{value:.3g}"
     decimals = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{decimals}f}"
+
+
+def number_beside(value: float, limit: float) -> str:
+    """As `number`, with more digits where rounding would put it on the other side of a limit."""
+    text = number(value)
+    return text if same_side(float(text.replace(",", "")), value, limit) else beside(value, limit)
 
 
 def value_and_interval(metric: Metric) -> tuple[str, str]:

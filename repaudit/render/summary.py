@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from repaudit.render.plain import number, safe
+from repaudit.render.plain import number_beside, safe
 from repaudit.render.readings import BAD
 from repaudit.render.waived import waived_count
 from repaudit.report import Outcome, RunStatus
@@ -34,17 +34,19 @@ def _gates(report: Report) -> str:
         named = ", ".join(_failure(verdict) for verdict in failed[:NAMED])
         said = f"{len(failed)} of {len(verdicts)} gates failed: {named}" + (" …" if len(failed) > NAMED else "")
         return f"{said} · {waived}" if waived else said
-    said = "the gate holds" if len(verdicts) == 1 else f"all {len(verdicts)} gates hold"
     warned = sum(verdict.outcome in BAD and not verdict.failed for verdict in verdicts)
-    if warned:
-        said = f"{warned} of {len(verdicts)} gates only warned"
     unproven = sum(verdict.outcome == Outcome.UNPROVEN for verdict in verdicts)
     if waived:
         others = ((warned, "only warned"), (unproven, "unproven"))
         return ", ".join([waived, *(f"{count} {word}" for count, word in others if count)])
-    return said + (f", {unproven} of them unproven" if unproven else "")
+    if warned:
+        said = f"{warned} of {len(verdicts)} gates only warned"
+        return f"{said}, {unproven} hold{'s' * (unproven == 1)} unproven" if unproven else said
+    if len(verdicts) == 1:
+        return "the gate holds, unproven" if unproven else "the gate holds"
+    return f"all {len(verdicts)} gates hold" + (f", {unproven} of them unproven" if unproven else "")
 
 
 def _failure(verdict: Verdict) -> str:
-    value = "not measured" if verdict.observed is None else number(verdict.observed)
+    value = "not measured" if verdict.observed is None else number_beside(verdict.observed, verdict.limit)
     return f"{safe(verdict.gate)} ({value})"

@@ -20,7 +20,7 @@ from repaudit.render.readings import next_step, readings
 from repaudit.render.summary import summary_line
 from repaudit.render.table import TableColumn, lay_out
 from repaudit.render.unmeasured import unmeasured
-from repaudit.report import Outcome
+from repaudit.report import Metric, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -125,14 +125,40 @@ def _rows(report: Report, keys: list[str]) -> Iterator[list[Text] | Text]:
         count = "" if metric is None else f"{metric.n:,}"
         left = [safe(group) if group != previous else "", safe(key.removeprefix(f"{group}.")), value, interval, count]
         previous = group
-        verdicts: list[Verdict | None] = [verdict for verdict in report.gates if verdict.metric == key]
-        for verdict in verdicts or [None]:
+        verdicts = [verdict for verdict in report.gates if verdict.metric == key]
+        own: list[Verdict | None] = [verdict for verdict in verdicts if not _is_relative(verdict)]
+        for verdict in own or [None]:
             yield [*(Text(cell) for cell in left), *_gate_cells(verdict)]
             left = [""] * len(left)
+        for relative in filter(_is_relative, verdicts):
+            yield [*(Text(cell) for cell in _difference(report, relative, group)), *_gate_cells(relative)]
         if attacked and key == attacked[-1]:
             if radii := attacks_line(report):
                 yield Text(radii)
             yield Text(battery_line(report), style="bold red" if failed_checks(report) else "")
+
+
+def _is_relative(verdict: Verdict) -> bool:
+    return verdict.gate.startswith("worse(")
+
+
+def _difference(report: Report, verdict: Verdict, group: str) -> list[str]:
+    """A row of its own: what `worse(…)` judges is no value of the metric."""
+    name = f"worse({safe(verdict.metric.removeprefix(f'{group}.'))})"
+    found = report.comparisons.get(verdict.metric)
+    if found is None:
+        return ["", name, "–", "", ""]
+    reason = found.interval_reason
+    worse = Metric(
+        value=found.worse,
+        unit=found.unit,
+        better=found.better,
+        n=found.n,
+        interval=found.interval,
+        interval_reason=reason,
+        note="",
+    )
+    return ["", name, *value_and_interval(worse), f"{found.n:,}"]
 
 
 def _gate_cells(verdict: Verdict | None) -> tuple[Text, Text]:

@@ -297,3 +297,23 @@ def test_a_scan_is_excused_as_its_report_is_afterwards_by_the_waivers_that_it_ke
     assert written["profile"]["resolved"]["waivers"][0]["until"] == "9999-12-31"
     assert repaudit("gate", "now.json").returncode == 0
     assert repaudit("gate", "now.json", "--set", "waivers=[]").returncode == 1
+
+
+def test_what_the_report_was_never_compared_in_is_refused_and_not_failed(repaudit, beside):
+    kept = repaudit("gate", "bad", "-b", "good", *gates("worse(top1) <= 0.5"), "-q", "-o", "kept.json")
+    asked = repaudit("gate", "kept.json", *gates("worse(nll) <= 0.5 @95%"))
+
+    assert kept.returncode == 0
+    assert asked.returncode == 2
+    assert "--baseline REPORT" in asked.stderr
+    assert repaudit("gate", "kept.json", "-q").returncode == 0  # by its own gates: those were compared
+
+
+def test_the_table_shows_a_difference_as_a_row_of_its_own(repaudit, beside):
+    table = repaudit("gate", "bad", "-b", "good", *gates("worse(top1) <= 0.005 @95%")).stdout.splitlines()
+    plain = next(line for line in table if line.split()[:2] == ["accuracy", "top1"])
+    (relative,) = [line for line in table if "worse(top1)" in line and "FAIL" in line][:1]
+
+    assert "<=" not in plain
+    assert "<= 0.005 @95%" in relative
+    assert float(relative.split()[1]) < 0.1  # the difference, not the accuracy

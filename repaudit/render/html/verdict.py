@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from repaudit.profiles import Severity
 from repaudit.render.html.numbers import anchor
 from repaudit.render.masking import battery_line, failed_checks
-from repaudit.render.plain import number, value_and_interval
+from repaudit.render.plain import number, number_beside, value_and_interval
 from repaudit.render.readings import next_step
 from repaudit.render.summary import summary_line
 from repaudit.render.wording import only_warns, verdict_word
@@ -122,19 +122,20 @@ def _gravity(verdict: Verdict) -> int:
 
 
 def _row(report: Report, verdict: Verdict, limits: Limits) -> GateRow:
-    compared = report.comparisons.get(verdict.metric) if verdict.gate.lstrip().startswith("worse") else None
+    relative = verdict.gate.lstrip().startswith("worse")
+    compared = report.comparisons.get(verdict.metric) if relative else None
     metric = report.metrics.get(verdict.metric)
     interval = ""
     if compared is not None and compared.interval is not None:
         interval = f"{number(compared.interval.low)} – {number(compared.interval.high)}"
-    elif compared is None and metric is not None:
+    elif not relative and metric is not None:
         _, interval = value_and_interval(metric)
     waiver = verdict.waiver
     return GateRow(
         gate=limits.named(verdict.gate),
         metric=limits.named(verdict.metric),
         anchor=anchor(verdict.metric) if metric is not None else "",
-        observed="–" if verdict.observed is None else number(verdict.observed),
+        observed="–" if verdict.observed is None else number_beside(verdict.observed, verdict.limit),
         interval=interval,
         bound="" if verdict.bound is None else number(verdict.bound),
         word=limits.named(verdict_word(verdict)),
