@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from repaudit.cli import completing
 from repaudit.cli.scan import Verbose
 from repaudit.errors import UsageError, nearest
 
@@ -27,7 +28,12 @@ def compare(
     ] = None,
     sort: Annotated[
         str | None,
-        typer.Option("--sort", metavar="METRIC", help="Best first by this metric.", envvar="REPAUDIT_SORT"),
+        typer.Option(
+            "--sort",
+            metavar="METRIC",
+            help="Best first by this metric; largest first where neither direction is better.",
+            envvar="REPAUDIT_SORT",
+        ),
     ] = None,
     metrics: Annotated[
         str | None,
@@ -43,6 +49,7 @@ def compare(
         typer.Option(
             "--published",
             metavar="rs|vs",
+            autocompletion=completing.papers,
             help="Rows of a paper beside yours: rs (arXiv 2410.03999), vs (AAAI 2025).",
             envvar="REPAUDIT_PUBLISHED",
         ),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from repaudit.cli import completing
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,7 +32,9 @@ def listing(
         str | None,
         typer.Argument(
             metavar="[NAME]",
-            help="Only this one: an audit with its parameters, an attack with its options, what a metric is.",
+            help="Only this one: an audit with its parameters, an attack with its options, what a metric is, "
+            "a profile's text.",
+            autocompletion=completing.things,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
@@ -43,7 +47,7 @@ def listing(
         near = nearest(kind, list(Kind), 1) or [Kind.AUDITS.value]
         raise UsageError(f"there is nothing called `{kind}` to list", remedy=f"repaudit list {near[0]}")
     if kind is not None and name is not None:
-        _print_page(page(Kind(kind), name), as_json=as_json)
+        _print_page(page(Kind(kind), name), _profile(name) if kind == Kind.PROFILES else None, as_json=as_json)
         return
     kinds = [Kind(kind)] if kind else list(Kind)
     if as_json:
@@ -58,10 +62,23 @@ def listing(
         _print_rows(entries(each))
 
 
-def _print_page(shown: Page, *, as_json: bool) -> None:
+def _profile(name: str) -> str:
+    from repaudit.profiles import text
+
+    return text(name)
+
+
+def _print_page(shown: Page, file: str | None, *, as_json: bool) -> None:
+    """The page; of what users copy, its `file` instead, and nothing else."""
     sections = {heading: {row.name: row.summary for row in rows} for heading, rows in shown.sections.items()}
     if as_json:
-        typer.echo(json.dumps({"name": shown.entry.name, "summary": shown.entry.summary, **sections}, indent=2))
+        whole = {} if file is None else {"text": file}
+        typer.echo(
+            json.dumps({"name": shown.entry.name, "summary": shown.entry.summary, **sections, **whole}, indent=2)
+        )
+        return
+    if file is not None:
+        typer.echo(file, nl=False)
         return
     typer.echo(f"{shown.entry.name}: {shown.entry.summary}")
     for heading, rows in shown.sections.items():

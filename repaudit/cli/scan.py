@@ -9,15 +9,8 @@ from typing import Annotated
 
 import typer
 
+from repaudit.cli import completing
 from repaudit.errors import UsageError
-
-
-def _starting_with(incomplete: str) -> list[str]:
-    """Shipped profiles that a shell may complete to."""
-    from repaudit.profiles import names
-
-    return [name for name in names() if name.startswith(incomplete)]
-
 
 Files = Annotated[
     list[str] | None,
@@ -41,7 +34,7 @@ Profile = Annotated[
         "-p",
         "--profile",
         metavar="NAME|FILE",
-        autocompletion=_starting_with,
+        autocompletion=completing.profiles,
         help="Which audits and gates: quick, standard, full, paper, ci or a YAML file. "
         "Default: repaudit.yaml or [tool.repaudit] nearby, else quick.",
         envvar="REPAUDIT_PROFILE",
@@ -100,6 +93,7 @@ def scan(
             "-a",
             "--audits",
             metavar="A,B",
+            autocompletion=completing.audits,
             help="These audits only, with the profile's parameters.",
             envvar="REPAUDIT_AUDITS",
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from repaudit.profiles.gate import Gate, Severity, parse_gate
-from repaudit.profiles.resolve import ResolvedProfile, fingerprint, load, names, summary
+from repaudit.profiles.resolve import ResolvedProfile, fingerprint, load, names, summary, text
 from repaudit.profiles.waiver import Waiver, read_waiver
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "parse_gate",
     "read_waiver",
     "summary",
+    "text",
 ]

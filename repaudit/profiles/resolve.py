@@ -77,8 +77,12 @@ def names() -> list[str]:
 
 def summary(name: str) -> str:
     """The sentence in which a shipped profile says what it is for: its first comment."""
-    text = (shipped.folder("profiles") / f"{name}.yaml").read_text(encoding="utf-8")
-    return text.splitlines()[0].removeprefix("#").strip()
+    return text(name).splitlines()[0].removeprefix("#").strip()
+
+
+def text(name: str) -> str:
+    """A shipped profile's whole file, to be copied."""
+    return (shipped.folder("profiles") / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def load(

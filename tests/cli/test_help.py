@@ -1,11 +1,16 @@
 """What the program says of itself, in the terminal, in the docs and to a shell."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
+from repaudit import attacks, audits, data, profiles, sources
 from repaudit.cli.app import app, main
 from repaudit.cli.listing import KINDS
 
@@ -62,6 +67,15 @@ def test_the_page_of_commands_has_every_command():
         ("repaudit list me", {"metrics"}),
         ("repaudit scan --profile st", {"standard"}),
         ("repaudit gate r.json --exit-z", {"--exit-zero"}),
+        ("repaudit scan --audits accuracy,ca", {"accuracy,calibration"}),
+        ("repaudit scan --audits accuracy,acc", set()),
+        ("repaudit compare a b --published r", {"rs"}),
+        ("repaudit list profiles st", {"standard"}),
+        ("repaudit list audits ge", {"geometry"}),
+        ("repaudit list attacks autoa", {"autoattack"}),
+        ("repaudit list attacks ha", set()),
+        ("repaudit list models torchv", {"torchvision"}),
+        ("repaudit list data imagenet-f", {"imagenet-flat"}),
     ],
 )
 def test_a_shell_completes_commands_flags_and_names(capsys, monkeypatch, words, offered):
@@ -71,6 +85,44 @@ def test_a_shell_completes_commands_flags_and_names(capsys, monkeypatch, words, 
 
     assert main([]) == 0
     assert set(capsys.readouterr().out.split()) == offered
+
+
+@pytest.mark.parametrize("kind", ["attacks", "audits", "data", "models", "profiles"])
+def test_a_shell_is_offered_all_that_exists_and_no_file_that_is_something_else(capsys, monkeypatch, kind):
+    monkeypatch.setenv("_REPAUDIT_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"repaudit list {kind} ")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    known = {"attacks": attacks, "audits": audits, "data": data, "models": sources, "profiles": profiles}[kind]
+
+    assert main([]) == 0
+    assert capsys.readouterr().out.split() == known.names()
+
+
+@pytest.mark.parametrize("words", ["list attacks ", "list audits ", "scan --audits ", "compare --published "])
+def test_completion_imports_no_heavy_library(words):
+    code = "import sys; from repaudit.cli.app import main; main([]); print('torch' in sys.modules, file=sys.stderr)"
+    asked = {
+        "_REPAUDIT_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"repaudit {words}",
+        "COMP_CWORD": str(words.count(" ") + 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | asked, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.split()
+    assert done.stderr.strip() == "False"
+
+
+def test_the_text_of_a_profile_is_printed_as_it_is_and_works_as_a_copy(said, tmp_path):
+    (tmp_path / "repaudit.yaml").write_text(said("list", "profiles", "ci"))
+    copy, shipped = (
+        profiles.load(name, audits=None, settings=[], limit=None, directory=tmp_path) for name in (None, "ci")
+    )
+    as_json = json.loads(said("list", "profiles", "ci", "--json"))
+
+    assert copy.sha256 == shipped.sha256
+    assert as_json["text"] == (tmp_path / "repaudit.yaml").read_text() == (ROOT / "profiles" / "ci.yaml").read_text()
 
 
 def test_what_can_be_completed_is_what_can_be_listed():
