@@ -7,10 +7,12 @@ from xml.dom import minidom
 import pytest
 import xmlschema
 
+from repaudit import audits
 from repaudit.finding import Better, Measurement, Unit
 from repaudit.metrics.intervals import wilson
 from repaudit.render.junit import to_junit
 from repaudit.report import AuditEntry, Outcome, RunStatus
+from repaudit.report.run import Cost
 from repaudit.report.verdicts import WaiverEntry
 
 SCHEMA = xmlschema.XMLSchema(Path(__file__).with_name("junit.xsd"))
@@ -82,6 +84,17 @@ def test_what_was_measured_can_be_identified(measured, make_verdict):
     assert properties["data_fingerprint"] == "2" * 64
     assert properties["profile"] == "quick"
     assert properties["tool_version"] == "0.1.0"
+
+
+@pytest.mark.parametrize("name", audits.names())
+def test_a_case_stands_under_the_audit_that_measures_it_with_its_time(measured, make_verdict, name):
+    cost = Cost(duration_s=1.25, forward_rows=0, backward_rows=0)
+    run = measured.run.model_copy(update={"audits": {name: cost}})
+    keys = [key.replace("*", "fgsm") for key in audits.load(name).keys]
+    verdicts = [make_verdict(metric=key, gate=f"{key} <= 1") for key in keys]
+    told = cases(measured.model_copy(update={"run": run}).with_verdicts(verdicts)).values()
+
+    assert {(case.getAttribute("classname"), case.getAttribute("time")) for case in told} == {(name, "1.250")}
 
 
 def test_a_failed_gate_is_a_failure_with_its_reason_and_its_numbers(measured, make_verdict):
