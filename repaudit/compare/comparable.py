@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from repaudit.compare.differing import differences, short
 from repaudit.errors import InvalidReport
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def data_differences(now: Asked, before: Asked, there: str) -> list[str]:
         ("fingerprint of ids, bytes and labels", mine.fingerprint, theirs.fingerprint),
     ]
     return [
-        f"images: {label}: {_short(str(other))} in {there}, {_short(str(own))} here"
+        f"images: {label}: {short(str(other))} in {there}, {short(str(own))} here"
         for label, own, other in pairs
         if own != other
     ]
@@ -104,9 +105,9 @@ def audit_differences(name: str, now: Asked, before: Asked, there: str) -> list[
         found.append(f"audit {name}: version {before.versions[name]} in {there}, {now.versions[name]} here")
     mine, theirs = now.parameters[name], before.parameters[name]
     found += [
-        f"audit {name}: {field} is {_short(repr(theirs.get(field)))} in {there}, {_short(repr(mine.get(field)))} here"
+        f"audit {name}: {line}"
         for field in sorted({*mine, *theirs})
-        if mine.get(field) != theirs.get(field)
+        for line in differences(field, theirs.get(field), mine.get(field), there)
     ]
     limits = [values.get("limit") for values in (mine, theirs)]
     chosen = any(isinstance(limit, int) and limit < now.data.images_count for limit in limits)
@@ -114,7 +115,3 @@ def audit_differences(name: str, now: Asked, before: Asked, there: str) -> list[
         seeds = f"seed {before.seed} in {there}, {now.seed} here"
         found.append(f"audit {name}: limit {mine.get('limit')} chose other images: {seeds}")
     return found
-
-
-def _short(text: str, longest: int = 200) -> str:
-    return text if len(text) <= longest else f"{text[: longest // 2]}…{text[1 - longest // 2 :]}"
