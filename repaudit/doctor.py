@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import torch
-
 from repaudit import __version__, cache
 
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "pydantic", "typer", "rich")
+PACKAGES = (
+    *("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "pydantic", "typer", "rich"),
+    *("jinja2", "matplotlib"),
+)
+ABSENT = "absent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +25,8 @@ class Diagnosis:
     """All that matters, in one line to paste."""
     packages: dict[str, str]
     devices: tuple[str, ...]
-    threads: int
+    threads: int | None
+    """Of torch; None where there is none that can be imported."""
     cache_folder: Path
     cache_bytes: int
     cache_writable: bool
@@ -36,13 +39,21 @@ class Diagnosis:
 def diagnose() -> Diagnosis:
     """Looks at this machine; reads nothing but sizes and versions, and leaves nothing behind."""
     packages = {name: _version(name) for name in PACKAGES}
-    devices = tuple(_devices())
+    accelerators: list[str] = []
+    threads = None
+    try:
+        accelerators, threads = _torch()
+    except (ImportError, OSError):  # OSError: a library below it is missing
+        if packages["torch"] != ABSENT:
+            packages["torch"] += " (cannot be imported)"
+    cores = os.cpu_count()
+    devices = (*accelerators, f"cpu ({cores} core{'s' * (cores != 1)})")
     folder, obstacle = cache.folder(), cache.obstacle()
-    threads = torch.get_num_threads()
+    told = "" if threads is None else f", {threads} thread{'s' * (threads != 1)}"
     line = (
         f"repaudit {__version__}, python {platform.python_version()}, {platform.system()} {platform.machine()}, "
         + ", ".join(f"{name} {packages[name]}" for name in ("torch", "torchvision", "timm", "numpy"))
-        + f", {devices[0]}, {threads} thread{'s' * (threads != 1)}"
+        + f", {devices[0]}{told}"
     )
     return Diagnosis(
         line=line,
@@ -57,7 +68,15 @@ def diagnose() -> Diagnosis:
     )
 
 
-def _devices() -> list[str]:
+def _torch() -> tuple[list[str], int]:
+    """Accelerators, and threads of the processor.
+
+    Raises:
+        ImportError: there is no torch, or it is broken.
+        OSError: likewise.
+    """
+    import torch
+
     found = [
         f"cuda:{index} {torch.cuda.get_device_name(index)} "
         f"({torch.cuda.get_device_properties(index).total_memory / 2**30:.0f} GiB)"
@@ -65,8 +84,7 @@ def _devices() -> list[str]:
     ]
     if torch.backends.mps.is_available():
         found.append("mps")
-    cores = os.cpu_count()
-    return [*found, f"cpu ({cores} core{'s' * (cores != 1)})"]
+    return found, torch.get_num_threads()
 
 
 def _data_found() -> list[str]:
@@ -82,4 +100,4 @@ def _version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "absent"
+        return ABSENT

@@ -1,12 +1,16 @@
 """What `doctor` says of the cache is what a scan would find."""
 
+import json
 import os
+import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 import torch
 
 from repaudit import cache
+from repaudit.cli.app import main
 from repaudit.cli.doctor import doctor
 from repaudit.doctor import diagnose
 from repaudit.errors import InvalidOutput
@@ -66,6 +70,25 @@ def test_no_line_is_longer_than_a_pipe_allows_and_packages_stay_beside_their_ver
     for name, number in found.packages.items():
         assert any(f"{name} {number}" in line for line in lines), name
     assert found.line in " ".join(line.strip() for line in lines)
+
+
+@pytest.mark.parametrize(("installed", "said"), [(False, "torch absent"), (True, "(cannot be imported)")])
+def test_a_torch_that_is_missing_or_broken_is_told_and_nothing_crashes(monkeypatch, tmp_path, capsys, installed, said):
+    monkeypatch.setenv("REPAUDIT_CACHE", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "torch", None)  # an import of it fails
+    if not installed:
+        monkeypatch.setattr("repaudit.doctor.version", absent)
+
+    assert main(["doctor"]) == 0
+    assert said in capsys.readouterr().out
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["threads"], len(found["devices"])) == (None, 1)
+    assert said in f"torch {found['packages']['torch']}"
+
+
+def absent(name):
+    raise PackageNotFoundError(name)
 
 
 @pytest.mark.parametrize(("threads", "said"), [(1, "1 thread"), (2, "2 threads")])
