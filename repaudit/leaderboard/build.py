@@ -46,7 +46,7 @@ def leaderboard(
     Args:
         paths: of JSON reports, or of their folders.
         metrics: names of the columns; none means the headlines.
-        sort: a metric that orders the rows, best first.
+        sort: a metric that orders the rows, best first, or largest first where neither direction is better.
         published: whose printed figures stand beside.
         allow_different_data: show what cannot be compared instead of refusing it.
         everything: every metric that any report has.

@@ -19,10 +19,13 @@ class Standing(StrEnum):
     """How a model stands to the reference on one metric."""
 
     BETTER = "better"
-    """Proven on these images: the interval of the difference lies on the good side of 0."""
+    """The interval of the difference, which covers the drawing of these images only, lies on the good side of 0.
+
+    Masked gradients feign it on robustness: it counts for nothing there without `Row.masked`.
+    """
     WORSE = "worse"
     UNPROVEN = "not told apart"
-    """The interval holds 0; that is no proof that the two are equal."""
+    """The interval holds 0, or images without a verdict took its proof away; the two need not be equal."""
     UNPAIRED = "not paired"
 
 
@@ -148,7 +151,10 @@ class Leaderboard(Section):
     fingerprint: Text
     """Of the reference's images."""
     sort: Text | None
-    """Key that orders the rows, best first; null where they stand as they were given."""
+    """Key that orders the rows; null where they stand as they were given.
+
+    Best first, or largest first where neither direction is better.
+    """
     columns: list[Column]
     rows: list[Row]
     false_findings: FalseFindings

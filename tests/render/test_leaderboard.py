@@ -218,6 +218,67 @@ def test_masked_gradients_are_named_beside_robustness(save_report, make_report):
     assert "Gradient masking was not checked for one." in told
 
 
+@pytest.fixture
+def masked_board(save_report):
+    """A reference, and a model that is better under attack by gradients that are masked."""
+    failed = {"masking.battery": {"one_step_gap": {"verdict": "failed"}}}
+    none, all_ = np.zeros(N, dtype=np.int8), np.ones(N, dtype=np.int8)
+    right = np.ones(N, dtype=bool)
+    return leaderboard(
+        [save_report("one", right, outcome=all_), save_report("feigned", right, outcome=none, figures=failed)],
+        metrics=["top1", "fgsm.robust_accuracy"],
+    )
+
+
+def test_better_under_attack_is_never_read_without_masked_in_the_terminal(masked_board):
+    lines = printed(masked_board).partition("Mind")[0].splitlines()
+    told = [line for line in lines if "better" in line and "Better on" not in line]
+
+    assert len(told) == 2  # among the values and among the differences
+    assert all(line.count("better") == line.count("better masked") for line in told)
+    assert any("1: fgsm.robust_accuracy (masked)" in line for line in lines)
+    assert not any("masked" in line for line in lines if "1 one" in line)
+    assert not any("top1 (masked)" in line for line in lines)
+
+
+def test_better_under_attack_is_never_read_without_masked_in_the_files(masked_board):
+    markdown, page = to_markdown(masked_board).partition("### Mind")[0], Page(to_html(masked_board))
+    feigned = [row for row in page.rows if row and row[0].startswith("feigned")]
+
+    assert markdown.count("**better**") == markdown.count("**better** **masked**") == 1
+    assert re.search(r"^\| `feigned` \| 1: `?fgsm\.robust_accuracy`? \(masked\) \|", markdown, flags=re.MULTILINE)
+    assert feigned[0][1].strip() == "1: fgsm.robust_accuracy (masked)"
+    assert "better masked" in feigned[1][2]
+    assert "masked" not in feigned[1][1]
+
+
+def test_what_is_sorted_where_neither_direction_is_better_is_not_called_best_first(save_report):
+    paths = [save_report(name, answers(1)) for name in ("one", "two")]
+
+    assert "Sorted by geometry.rms, largest first." in remarks(leaderboard(paths, sort="rms"))
+    assert "Sorted by calibration.ece, best first." in remarks(leaderboard(paths, sort="ece"))
+
+
+def test_not_told_apart_for_want_of_verdicts_is_not_explained_by_an_interval_that_holds_0(save_report):
+    def told(outcome):
+        paths = [save_report(name, right, outcome=each) for name, each in (("one", all_), ("two", outcome))]
+        board = leaderboard(paths, metrics=["top1", "fgsm.robust_accuracy"])
+        return next(sentence for sentence in remarks(board) if "`~` says" in sentence)
+
+    right, all_ = np.ones(N, dtype=bool), np.ones(N, dtype=np.int8)
+    lost = np.where(np.arange(N) < 10, 2, 0)  # ten images without a verdict, all others robust
+
+    assert "`~` says that 0 lies inside, not that" in told(all_)
+    assert "`~` says that 0 lies inside or that images without a verdict leave it open, not that" in told(lost)
+
+
+def test_not_told_apart_for_want_of_pairs_says_so(save_report):
+    right = np.ones(10, dtype=bool)
+    board = leaderboard([save_report(name, right) for name in ("one", "two")], metrics=["top1", "ece"])
+
+    assert any("or that pairs are too few for an interval" in sentence for sentence in remarks(board))
+
+
 # --- files
 
 

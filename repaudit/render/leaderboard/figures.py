@@ -13,7 +13,7 @@ from repaudit.render.plain import number
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from repaudit.leaderboard import Cell, Leaderboard
+    from repaudit.leaderboard import Cell, Leaderboard, Row
 
 NOTHING = "–"
 WORDS: Mapping[Standing, str] = MappingProxyType(
@@ -28,6 +28,8 @@ MARKS: Mapping[Standing, str] = MappingProxyType(
     {Standing.BETTER: "better", Standing.WORSE: "worse", Standing.UNPROVEN: "~", Standing.UNPAIRED: ""}
 )
 """The words where there is little room."""
+MASKED = "masked"
+"""Beside every figure that masked gradients may feign, so that `better` is never read without it."""
 _MOST = 6
 
 
@@ -55,6 +57,16 @@ def shown(cell: Cell, decimals: int | None) -> Shown:
         return Shown(value, "", "")
     bounds = [] if difference.low is None or difference.high is None else [difference.low, difference.high]
     return Shown(value, _signed(difference.value, decimals), " – ".join(_signed(bound, decimals) for bound in bounds))
+
+
+def is_masked(row: Row, key: str) -> bool:
+    """Whether a figure is of robustness, and the model fails checks for gradient masking."""
+    return bool(row.masked) and key.startswith("robustness.")
+
+
+def titles_beside(row: Row, titles: Mapping[str, str]) -> dict[str, str]:
+    """Titles of columns by key, as they are told of one model: `fgsm.asr (masked)`."""
+    return {key: f"{title} ({MASKED})" if is_masked(row, key) else title for key, title in titles.items()}
 
 
 def printed(values: Mapping[str, float], key: str) -> str:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from repaudit.leaderboard import Standing
-from repaudit.render.leaderboard.figures import WORDS, decimals_of, printed, shown
+from repaudit.render.leaderboard.figures import MASKED, WORDS, decimals_of, is_masked, printed, shown, titles_beside
 from repaudit.render.leaderboard.remarks import header, next_step, remarks
 from repaudit.render.page import page, rendered
 from repaudit.render.plain import safe
@@ -15,7 +15,7 @@ from repaudit.report import RunStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from repaudit.leaderboard import Cell, Column, Leaderboard
+    from repaudit.leaderboard import Column, Leaderboard, Row
 
 _CLASSES: Mapping[Standing, str] = MappingProxyType(
     {Standing.BETTER: "good", Standing.WORSE: "bad", Standing.UNPROVEN: "warn", Standing.UNPAIRED: "muted"}
@@ -38,7 +38,7 @@ def to_html(board: Leaderboard) -> str:
             {
                 "name": safe(row.name),
                 "reference": row.reference,
-                "cells": [_cell(row.cells[column.key], decimals[column.key]) for column in board.columns],
+                "cells": [_cell(row, column.key, decimals[column.key]) for column in board.columns],
             }
             for row in board.rows
         ],
@@ -62,7 +62,7 @@ def _models(board: Leaderboard) -> Sequence[Mapping[str, object]]:
             "reference": row.reference,
             "paired": row.unpaired is None,
             "tally": [
-                {"count": len(keys), "named": ", ".join(titles[key] for key in keys)}
+                {"count": len(keys), "named": ", ".join(titles_beside(row, titles)[key] for key in keys)}
                 for keys in (row.tally.better, row.tally.worse, row.tally.unproven)
             ],
         }
@@ -70,7 +70,8 @@ def _models(board: Leaderboard) -> Sequence[Mapping[str, object]]:
     ]
 
 
-def _cell(cell: Cell, decimals: int | None) -> Mapping[str, object]:
+def _cell(row: Row, key: str, decimals: int | None) -> Mapping[str, object]:
+    cell = row.cells[key]
     figures = shown(cell, decimals)
     return {
         "value": figures.value,
@@ -78,6 +79,7 @@ def _cell(cell: Cell, decimals: int | None) -> Mapping[str, object]:
         "difference": figures.difference,
         "interval": figures.interval,
         "word": "" if cell.standing is None else WORDS[cell.standing],
+        "masked": MASKED if cell.value is not None and is_masked(row, key) else "",
         "style": "" if cell.standing is None else _CLASSES[cell.standing],
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from repaudit.leaderboard import Standing
-from repaudit.render.leaderboard.figures import WORDS, decimals_of, printed, shown
+from repaudit.render.leaderboard.figures import MASKED, WORDS, decimals_of, is_masked, printed, shown, titles_beside
 from repaudit.render.leaderboard.remarks import header, listed, next_step, remarks
 from repaudit.render.markdown_text import code, prose
 from repaudit.report import RunStatus
@@ -13,7 +13,7 @@ from repaudit.report import RunStatus
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from repaudit.leaderboard import Cell, Leaderboard, Row
+    from repaudit.leaderboard import Leaderboard, Row
 
 MARK = "<!-- repaudit comparison -->"
 """First line of every file, by which repaudit knows its own."""
@@ -45,7 +45,8 @@ def _models(board: Leaderboard) -> Iterator[tuple[str, ...]]:
             yield name, "**reference**" if row.reference else "not paired", "", ""
         else:
             tally = row.tally
-            told = (listed(keys, titles) for keys in (tally.better, tally.worse, tally.unproven))
+            named = titles_beside(row, titles)
+            told = (listed(keys, named) for keys in (tally.better, tally.worse, tally.unproven))
             yield (name, *(prose(text, _LONGEST) for text in told))
 
 
@@ -53,7 +54,7 @@ def _values(board: Leaderboard) -> str:
     """Metrics down, models across: names of metrics are long, and models few."""
     decimals = decimals_of(board)
     rows = [
-        (code(column.title), *(_cell(row.cells[column.key], decimals[column.key]) for row in board.rows))
+        (code(column.title), *(_cell(row, column.key, decimals[column.key]) for row in board.rows))
         for column in board.columns
     ]
     return _table(("Metric", *(_head(row) for row in board.rows)), rows)
@@ -63,9 +64,12 @@ def _head(row: Row) -> str:
     return f"{code(row.name)} (reference)" if row.reference else code(row.name)
 
 
-def _cell(cell: Cell, decimals: int | None) -> str:
+def _cell(row: Row, key: str, decimals: int | None) -> str:
+    cell = row.cells[key]
     figures = shown(cell, decimals)
     told = "" if cell.standing is None else f" {_word(cell.standing)}"
+    if cell.value is not None and is_masked(row, key):
+        told += f" **{MASKED}**"
     if not figures.difference:
         return figures.value + told
     interval = f" ({figures.interval})" if figures.interval else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from repaudit.finding import Better
+from repaudit.leaderboard import Standing
 from repaudit.render.plain import safe
 from repaudit.report import RunStatus
 
@@ -56,20 +58,34 @@ def listed(keys: Sequence[str], titles: Mapping[str, str]) -> str:
 
 def _method(board: Leaderboard) -> Iterator[str]:
     if board.sort is not None:
-        yield f"Sorted by {safe(board.sort)}, best first."
+        neither = any(column.key == board.sort and column.better is Better.NEITHER for column in board.columns)
+        yield f"Sorted by {safe(board.sort)}, {'largest' if neither else 'best'} first."
     found = board.false_findings
     if not found.comparisons:
         return
     yield (
         "Differences are a model's figure minus the reference's, image by image over the images that count in both: "
         "shares by McNemar's test turned into bounds, the rest by a bootstrap of pairs. Their intervals cover the "
-        "drawing of the images only; `~` says that 0 lies inside, not that the models are equal."
+        f"drawing of the images only; `~` says that {_doubts(board)}, not that the models are equal."
     )
     alike = "were the two alike, it would" if len(board.rows) == 2 else "were all models alike, they would"
     yield (
         f"{found.comparisons} comparison{'s' if found.comparisons > 1 else ''} at {100 * found.level:.0f} %: "
         f"{alike} still show about {found.expected:.2g} differences by chance."
     )
+
+
+def _doubts(board: Leaderboard) -> str:
+    """Why models of this board are not told apart."""
+    unproven = [cell for row in board.rows for cell in row.cells.values() if cell.standing is Standing.UNPROVEN]
+    found = [cell.difference for cell in unproven if cell.difference is not None]
+    bounds = [(each.low, each.high) for each in found if each.low is not None and each.high is not None]
+    said = ["0 lies inside"]
+    if any(low > 0 or high < 0 for low, high in bounds):
+        said.append("that images without a verdict leave it open")
+    if len(bounds) < len(found):
+        said.append("that pairs are too few for an interval")
+    return " or ".join(said)
 
 
 def _values_only(board: Leaderboard) -> Iterator[str]:
@@ -113,7 +129,9 @@ def _masking(board: Leaderboard) -> Iterator[str]:
     for row in board.rows:
         if row.masked:
             failed = _few([safe(check) for check in row.masked])
-            yield f"{safe(row.name, _NAME)} fails checks for gradient masking ({failed}): it may be far less robust."
+            name = safe(row.name, _NAME)
+            told = f"{name} fails checks for gradient masking ({failed})"
+            yield f"{told}: it may be far less robust than figures marked masked say."
     if all(row.masked == [] for row in board.rows):
         yield "No model fails a check for gradient masking."
     if unchecked:

@@ -9,7 +9,17 @@ from rich.padding import Padding
 from rich.text import Text
 
 from repaudit.leaderboard import Standing
-from repaudit.render.leaderboard.figures import MARKS, NOTHING, WORDS, decimals_of, printed, shown
+from repaudit.render.leaderboard.figures import (
+    MARKS,
+    MASKED,
+    NOTHING,
+    WORDS,
+    decimals_of,
+    is_masked,
+    printed,
+    shown,
+    titles_beside,
+)
 from repaudit.render.leaderboard.grid import Grid
 from repaudit.render.leaderboard.remarks import header, listed, next_step, remarks
 from repaudit.render.plain import safe
@@ -22,7 +32,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from repaudit.leaderboard import Cell, Leaderboard, Row
+    from repaudit.leaderboard import Leaderboard, Row
 
 _STYLES: Mapping[Standing, str] = MappingProxyType(
     {Standing.BETTER: "green", Standing.WORSE: "bold red", Standing.UNPROVEN: "yellow", Standing.UNPAIRED: "dim"}
@@ -84,7 +94,8 @@ def _models(board: Leaderboard) -> Iterator[list[Text]]:
             yield [name, Text("not paired", style="dim"), Text(), Text()]
         else:
             tally = row.tally
-            yield [name, *(Text(listed(keys, titles)) for keys in (tally.better, tally.worse, tally.unproven))]
+            told = titles_beside(row, titles)
+            yield [name, *(Text(listed(keys, told)) for keys in (tally.better, tally.worse, tally.unproven))]
 
 
 def _values(board: Leaderboard, console: Console, width: int) -> Iterator[list[Text]]:
@@ -94,7 +105,7 @@ def _values(board: Leaderboard, console: Console, width: int) -> Iterator[list[T
         "Model",
         [_named(place, row) for place, row in enumerate(board.rows, start=1)],
         [safe(column.title) for column in board.columns],
-        [[_value(row.cells[column.key], decimals[column.key]) for column in board.columns] for row in board.rows],
+        [[_value(row, column.key, decimals[column.key]) for column in board.columns] for row in board.rows],
     )
     if grid.fits(width):
         yield grid.lines(console, width)
@@ -104,11 +115,16 @@ def _values(board: Leaderboard, console: Console, width: int) -> Iterator[list[T
         yield block.lines(console, width)
 
 
-def _value(cell: Cell, decimals: int | None) -> Text:
+def _value(row: Row, key: str, decimals: int | None) -> Text:
+    cell = row.cells[key]
     text = Text(shown(cell, decimals).value)
     if cell.standing is not None and MARKS[cell.standing]:
         text.append(" ").append(MARKS[cell.standing], style=_STYLES[cell.standing])
-    return text
+    return _with_mask(text, row, key) if cell.value is not None else text
+
+
+def _with_mask(text: Text, row: Row, key: str) -> Text:
+    return text.append(" ").append(MASKED, style="bold red") if is_masked(row, key) else text
 
 
 def _differences(board: Leaderboard) -> Iterator[list[Text]]:
@@ -122,7 +138,8 @@ def _differences(board: Leaderboard) -> Iterator[list[Text]]:
             figures = shown(cell, decimals[column.key])
             pairs = "" if cell.difference is None else f"{cell.difference.n:,}"
             texts = (title, _named(place, row), figures.difference or NOTHING, figures.interval, pairs)
-            yield [*(Text(text) for text in texts), Text(WORDS[cell.standing], style=_STYLES[cell.standing])]
+            word = Text.assemble((WORDS[cell.standing], _STYLES[cell.standing]))
+            yield [*(Text(text) for text in texts), _with_mask(word, row, column.key)]
             title = ""
 
 
