@@ -20,7 +20,7 @@ LONGEST_TEXT = 2000
 """No text in a page is longer, whatever a template was given."""
 
 
-def page(title: str, body: str, *, summary: str = "") -> str:
+def page(title: str, body: str, *, summary: str = "", wide: bool = False) -> str:
     """A whole document: light and dark, printable, from 320 pixels up, without a network.
 
     A `<table class="sortable">` in the body gets buttons in its column heads; cells of numbers carry `data-value`.
@@ -30,6 +30,7 @@ def page(title: str, body: str, *, summary: str = "") -> str:
         title: plain text; the heading of the page and of its window.
         body: HTML below the heading, escaped already, such as `rendered` returns; its own headings begin at h2.
         summary: plain text; one sentence below the title.
+        wide: it holds tables of many columns, so that text may leave room beside it.
 
     Returns:
         HTML that any browser opens from a file.
@@ -40,6 +41,7 @@ def page(title: str, body: str, *, summary: str = "") -> str:
         "page.html",
         title=title,
         summary=summary,
+        wide=wide,
         version=__version__,
         style=Markup(css() + _source("page.css") + _source("parts.css")),
         script=script,
@@ -73,6 +75,13 @@ def key(name: str) -> Markup:
     return Markup("<code>{}</code>").format(_breakable(safe(name, LONGEST_TEXT)))
 
 
+def counted(count: int, many: str) -> str:
+    """A count with its words, such as `1 more class` for 1 and `more classes`; the last of them is in the plural."""
+    if count == 1:
+        many = many.removesuffix("es" if many.endswith("sses") else "s")
+    return f"{count:,} {many}"
+
+
 def _breakable(text: str) -> Markup:
     return Markup("<wbr>").join(re.split(r"(?<=[A-Za-z0-9][._])(?=[A-Za-z])", text))
 
@@ -92,7 +101,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters.update(prose=prose, key=key)
+    environment.filters.update(prose=prose, key=key, counted=counted)
     return environment
 
 

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
+from repaudit import gates
 from repaudit.finding import Better, Figure, Measurement, Notice, Skipped, Unit
 from repaudit.metrics.intervals import wilson
+from repaudit.profiles import parse_gate
 from repaudit.render.html import LARGEST_PAGE, to_html
 from repaudit.render.page import key, page, prose
 from repaudit.render.plain import safe
@@ -355,7 +357,7 @@ def test_what_is_no_jpeg_in_base64_is_no_picture(make_report, jpeg):
     text = to_html(make_report(figure, audits=[entry("mistakes")]))
 
     assert "<img" not in text
-    assert "1 more have no place in this page" in text
+    assert "For 1 more there is no place in this page" in text
 
 
 def test_a_baseline_stands_beside_with_what_could_have_been_detected(make_report):
@@ -464,3 +466,12 @@ print(*sys.modules)
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
     assert {"torch", "torchvision", "timm", "sklearn", "scipy.stats", "pandas"} & set(loaded) == set()
+
+
+def test_a_gate_that_passes_stands_in_the_verdict_with_its_limit_and_its_value(make_report):
+    report = make_report(share("accuracy.top1", 947))
+    judged = report.with_verdicts(gates.judge(report, [parse_gate("top1 >= 0.90")]))
+
+    box = to_html(judged).split('class="reasons"')[1].split("</ul>")[0]
+
+    assert "top1 &gt;= 0.90: 0.947" in box.replace("<wbr>", "")

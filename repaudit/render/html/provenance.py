@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from repaudit.render.html.limits import Listing
+from repaudit.render.page import counted
 from repaudit.render.plain import number, safe
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def _environment(report: Report) -> Iterable[tuple[str, str]]:
     yield "cpu", environment.cpu
     yield "threads", str(environment.threads)
     shape = environment.evaluation_shape
-    yield "evaluation shape", f"{shape.rows:,} rows a call, {shape.calls:,} calls held"
+    yield "evaluation shape", f"{counted(shape.rows, 'rows')} a call, {counted(shape.calls, 'calls')} held"
     yield from _flat(environment.numerics)
     yield from environment.packages.items()
 

@@ -91,11 +91,19 @@ def verdict_view(report: Report, limits: Limits) -> VerdictView:
         tone=tone,
         sign=SIGNS[tone],
         sentence=limits.sentence(summary_line(report)),
-        reasons=tuple(limits.sentence(verdict.reason) for verdict in telling[:EXPLAINED]),
+        reasons=tuple(limits.sentence(_reason(verdict)) for verdict in telling[:EXPLAINED]),
         caution=limits.sentence(battery_line(report)) if masked else "",
         next_step=limits.sentence(next_step(report)),
         gates=limits.cut(ordered).each(lambda verdict: _row(report, verdict, limits)),
     )
+
+
+def _reason(verdict: Verdict) -> str:
+    """Of a gate that simply passes, its condition and what was found, such as `top1 >= 0.90: 0.947`."""
+    if verdict.outcome == Outcome.PASS and verdict.observed is not None:
+        bound = "" if verdict.bound is None else f", bound {number_beside(verdict.bound, verdict.limit)}"
+        return f"{verdict.gate}: {number_beside(verdict.observed, verdict.limit)}{bound}"
+    return verdict.reason
 
 
 def _verdict(report: Report) -> tuple[str, Tone]:
