@@ -1,6 +1,7 @@
 # %% [markdown]
 # # repaudit in a notebook
-# Every cell runs as it stands: the model and the digits come with the package. Put your own references in their place.
+# Every cell runs as it stands: the model and the digits come with the package, and tables need pandas, which does not
+# (`pip install pandas`). Put your own references in their place.
 
 # %%
 import repaudit

@@ -153,29 +153,56 @@ def test_without_a_night_no_pull_request_passes(workplace, recipes):
     assert actions(workplace, recipes[GATE], PULL).status != 0
 
 
-def test_the_packages_that_the_gate_installs_are_all_that_it_needs(workplace, recipes, measured):
-    (line,) = re.findall(r"--no-deps repaudit && pip install (.*)", recipes[GATE])
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    named = {re.match(r"[\w-]+", each)[0].lower() for each in project["dependencies"]}
-    missing = named - set(line.split())
+def gate_without(place, measured, missing: set[str], *outputs: str) -> tuple[list[str], subprocess.CompletedProcess]:
+    """The blocked modules of packages that are missing, and the gate as it ends without them."""
     blocked = sorted(name for name, owners in packages_distributions().items() if {o.lower() for o in owners} & missing)
+    wanted = [word for output in outputs for word in ("-o", output)]
     code = f"""
 import sys
 
 class Nowhere:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {blocked}:
-            raise ModuleNotFoundError(name)
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Nowhere())
 from repaudit.cli.app import main
-sys.exit(main(["gate", {str(measured)!r}, "--baseline", {str(measured)!r}, "-o", "junit.xml", "-o", "summary.md",
+sys.exit(main(["gate", {str(measured)!r}, "--baseline", {str(measured)!r}, *{wanted},
                "--set", "gates=[top1 >= 0.7, worse(ece) <= 0.1 @95%]"]))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=workplace.folder, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=place.folder, capture_output=True, text=True, check=False)
+    return blocked, done
+
+
+def dependencies() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return {re.match(r"[\w-]+", each)[0].lower() for each in project["dependencies"]}
+
+
+def installed(recipes) -> set[str]:
+    (line,) = re.findall(r"--no-deps repaudit && pip install (.*)", recipes[GATE])
+    return set(line.split())
+
+
+def test_the_packages_that_the_gate_installs_are_all_that_it_needs(workplace, recipes, measured):
+    missing = dependencies() - installed(recipes)
+    blocked, done = gate_without(workplace, measured, missing, "junit.xml", "summary.md", "metrics.csv", "judged.json")
 
     assert {"torch", "torchvision", "timm", "sklearn", "PIL"} <= set(blocked)
     assert done.returncode == 0, done.stderr
     assert (workplace.folder / "junit.xml").exists()
+
+
+def test_pages_and_folders_need_the_packages_that_the_page_names_beyond_those(workplace, recipes, measured):
+    (told,) = re.findall(r"a page .*? needs (.*?) too", (ROOT / "docs" / "ci.md").read_text().replace("\n", " "))
+    named = set(re.findall(r"`([\w-]+)`", told))
+    brought = {"pillow"}  # by matplotlib
+    _, done = gate_without(
+        workplace, measured, dependencies() - installed(recipes) - named - brought, "page.html", "folder"
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert workplace.files("page.html folder") >= {"page.html", "folder/report.html"}
+    for name in named:
+        blocked, done = gate_without(workplace, measured, {name}, "again.html")
+        assert (done.returncode, blocked[0] in done.stderr) == (3, True), done.stderr

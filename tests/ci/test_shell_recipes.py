@@ -29,7 +29,8 @@ def test_the_shell_keeps_what_passed_and_compares_the_next_with_it(workplace, re
     first, second = workplace.bash(recipes["audit.sh"]), workplace.bash(recipes["audit.sh"])
 
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    assert workplace.files("out") >= written | {"out/beside.xml"}
+    assert workplace.files("out") >= written
+    assert workplace.files("beside") >= {"beside/report.html", "beside/junit.xml"}
     assert (kept / "report.json").exists()
 
 
@@ -49,6 +50,30 @@ def test_the_shell_keeps_nothing_that_is_worse_than_what_was_kept(workplace, rec
 
     assert done.returncode == 1
     assert (kept / "report.json").read_bytes() == before
+    assert "beside/report.html says why" in done.stdout
+    assert "worse(top1) &lt;= 0.005 @95%" in (workplace.folder / "beside" / "report.html").read_text()
+    assert "worse(top1)" not in (workplace.folder / "out" / "report.html").read_text()
+
+
+def test_the_shell_says_of_a_scan_that_failed_where_its_own_report_lies(workplace, recipes, kept, better):
+    shutil.copytree(better, kept)
+    workplace.bash(recipes["audit.sh"])
+    assert workplace.files("beside")
+    workplace.gates("top1 >= 0.999")
+    done = workplace.bash(recipes["audit.sh"])
+
+    assert done.returncode == 1
+    assert "out/report.html says why" in done.stdout
+    assert workplace.files("beside") == set()
+
+
+def test_the_shell_leaves_no_report_of_an_earlier_job_where_there_is_no_verdict(workplace, recipes, kept):
+    workplace.bash(recipes["audit.sh"])
+    assert workplace.files("out")
+    workplace.environment["MODEL"] = "missing"
+
+    assert workplace.bash(recipes["audit.sh"]).returncode == 2
+    assert workplace.files("out beside") == set()
 
 
 def test_the_shell_takes_no_crash_for_a_verdict(workplace, recipes, kept, measured, tmp_path):
