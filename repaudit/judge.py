@@ -105,6 +105,8 @@ class _Asked:
     waivers: Sequence[Waiver]
     written: Mapping[str, JsonValue]
     """Both as a profile writes them, where they are not the report's own."""
+    name: str | None = None
+    """Of the profile that judges, where that is another than the scan's."""
 
 
 def _asking(report: Report, asked: _Asked) -> Report:
@@ -112,7 +114,8 @@ def _asking(report: Report, asked: _Asked) -> Report:
     if not asked.written:
         return report
     resolved = {**report.profile.resolved, **asked.written}
-    profile = report.profile.model_copy(update={"resolved": resolved, "sha256": fingerprint(resolved)})
+    name = report.profile.name if asked.name is None else asked.name
+    profile = report.profile.model_copy(update={"name": name, "resolved": resolved, "sha256": fingerprint(resolved)})
     return report.model_copy(update={"profile": profile})
 
 
@@ -121,7 +124,8 @@ def _asked(report: Report, profile: str | None, settings: Sequence[str], directo
     resolved = load(profile, audits=None, settings=settings, limit=None, directory=directory)
     if resolved.gates:
         written = {key: resolved.resolved[key] for key in ("gates", "waivers") if key in resolved.resolved}
-        return _Asked(resolved.gates, resolved.waivers, written)
+        named = profile is not None or resolved.path is not None  # else only `--set` speaks
+        return _Asked(resolved.gates, resolved.waivers, written, resolved.name if named else None)
     own = report.profile.resolved.get("gates")
     if profile is None and isinstance(own, list) and own:
         again = load(

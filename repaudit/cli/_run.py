@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from repaudit.errors import UnfinishedError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from repaudit.conductor import Scanned
     from repaudit.output import Saved
@@ -65,10 +67,30 @@ def present(saved: Saved, presentation: Presentation, *, as_json: bool) -> None:
         announce(report, os.environ, sys.stderr)
     for path in saved.paths:
         sys.stderr.write(f"report: {path}\n")
-    if as_json:
-        sys.stdout.write(report.model_copy(update={"per_image": None}).to_json())
+    with to_whoever_reads():
+        if as_json:
+            sys.stdout.write(report.model_copy(update={"per_image": None}).to_json())
+        elif presentation.quiet:
+            print_summary(report, console_for())
+        else:
+            print_report(report, console_for(), verbose=presentation.verbose)
+
+
+@contextmanager
+def to_whoever_reads() -> Iterator[None]:
+    """Prints on stdout; a pipe that is closed early changes no verdict.
+
+    Raises:
+        UnfinishedError: stdout cannot take it, a full disk for instance.
+    """
+    try:
+        yield
         sys.stdout.flush()
-    elif presentation.quiet:
-        print_summary(report, console_for())
-    else:
-        print_report(report, console_for(), verbose=presentation.verbose)
+    except (BrokenPipeError, SystemExit) as left:  # rich answers a closed pipe with SystemExit(1)
+        if isinstance(left, SystemExit) and left.code != 1:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        raise UnfinishedError(
+            f"the report could not be printed: {error.strerror}", remedy="-o FILE.json, or another stdout"
+        ) from None

@@ -169,41 +169,53 @@ def _failed(model: str, error: Exception, outputs: Outputs, tally: _Tally, progr
 def _show(tally: _Tally, places: Places, presentation: Presentation) -> None:
     from rich.text import Text
 
-    from repaudit.render.github import announce
+    from repaudit.cli._run import to_whoever_reads
+    from repaudit.render.github import announce, announce_failure
     from repaudit.render.plain import safe
     from repaudit.render.terminal import console_for, print_report, print_summary
 
     console = console_for()
     for entrant in tally.entrants if presentation.announced else []:
         announce(entrant.report, os.environ, sys.stderr)
-    if not places.stdout:
-        for entrant in tally.entrants:
+    for model, error in tally.failures:
+        told = error.render() if isinstance(error, RepauditError) else f"{type(error).__name__}: {error}"
+        sys.stderr.write(f"not measured: {safe(model)}\n{told}\n")
+        if presentation.announced:
+            announce_failure(model, told, os.environ, sys.stderr)
+    with to_whoever_reads():
+        for entrant in [] if places.stdout else tally.entrants:
             if presentation.verbose:
                 print_report(entrant.report, console, verbose=True)
             else:
                 console.print(Text(safe(entrant.report.model.resolved), style="bold"), soft_wrap=True)
                 print_summary(entrant.report, console)
-            console.print()
-    _compare(tally.entrants, places, console)
-    for model, error in tally.failures:
-        told = error.render() if isinstance(error, RepauditError) else f"{type(error).__name__}: {error}"
-        sys.stderr.write(f"not measured: {model}\n{told}\n")
+            if not presentation.quiet:
+                console.print()
+        _compare(tally, places, console, quiet=presentation.quiet)
 
 
-def _compare(entrants: Sequence[Entrant], places: Places, console: Console) -> None:
+def _compare(tally: _Tally, places: Places, console: Console, *, quiet: bool) -> None:
     """Beside the first that was measured; of one alone there is no comparison."""
     from repaudit.leaderboard import board_of
     from repaudit.output.comparison import save_comparison
     from repaudit.render.leaderboard.terminal import print_leaderboard
+    from repaudit.render.plain import safe
 
-    if len(entrants) < 2:
+    if len(tally.entrants) < 2:
         sys.stderr.write("nothing to compare: fewer than two models were measured\n")
         return
-    board = board_of(entrants, allow_different_data=True)
+    board = board_of(tally.entrants, allow_different_data=True)
+    absent = [f"{safe(model)} was asked for and not measured: {_why(error)}" for model, error in tally.failures]
+    board = board.model_copy(update={"notes": [*absent, *board.notes]})
     for path in save_comparison(board, places.comparison):
         sys.stderr.write(f"comparison: {path}\n")
     if places.stdout:
         sys.stdout.write(board.to_json())
-        sys.stdout.flush()
-    else:
+    elif not quiet:
         print_leaderboard(board, console)
+
+
+def _why(error: Exception) -> str:
+    from repaudit.render.plain import safe
+
+    return safe(error.problem if isinstance(error, RepauditError) else f"{type(error).__name__}: {error}", 300)

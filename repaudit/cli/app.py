@@ -22,13 +22,16 @@ from repaudit.cli.gate import gate
 from repaudit.cli.listing import listing
 from repaudit.cli.report import report
 from repaudit.cli.scan import scan
-from repaudit.errors import Interrupted, RepauditError, UsageError
+from repaudit.errors import Interrupted, RepauditError, UnfinishedError, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
 
 CRASHED = 3
 _COMPLETION = "_REPAUDIT_COMPLETE"
+_COMPLETING = frozenset({"--install-completion", "--show-completion"})
+_READING = frozenset({"compare", "doctor", "list", "report", "--help", "-h"})
+"""What only prints: whoever closes the pipe has read enough. The others say how it went by their own status."""
 
 app = typer.Typer(
     name="repaudit",
@@ -91,14 +94,18 @@ def _status(arguments: list[str]) -> int:
         if _verbose(arguments):
             traceback.print_exception(error)
         return _complain(error, error.exit_status)
-    except (BrokenPipeError, SystemExit):
-        if _COMPLETION in os.environ:  # Typer leaves so when it has answered a shell
-            return 0
-        # Typer answers a closed pipe with SystemExit(1), which is a failed gate to whoever asks
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CRASHED
+    except (BrokenPipeError, SystemExit) as left:
+        return _left(left, arguments)
     except Exception as crash:  # a crash must never read as a verdict
         return _crashed(crash, verbose=_verbose(arguments))
+
+
+def _left(left: BrokenPipeError | SystemExit, arguments: list[str]) -> int:
+    if _COMPLETION in os.environ or _COMPLETING.intersection(arguments):  # Typer leaves so when all is well
+        return CRASHED if isinstance(left, SystemExit) and left.code else 0
+    # Rich and Typer answer a closed pipe with SystemExit(1), which is a failed gate to whoever asks
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0 if arguments[0] in _READING else CRASHED
 
 
 def _verbose(arguments: list[str]) -> bool:
@@ -113,12 +120,23 @@ def _complain(error: RepauditError, status: int) -> int:
 def _crashed(crash: Exception, *, verbose: bool) -> int:
     if verbose:
         traceback.print_exception(crash)
+    if isinstance(crash, ModuleNotFoundError) and not (crash.name or "repaudit").startswith("repaudit"):
+        return _complain(_absent(crash), CRASHED)
     error = RepauditError(
         f"stopped by an unexpected {type(crash).__name__}: {crash}",
         detail="This is a defect of repaudit or of a library below it, not a verdict about the model.",
         remedy="the same command with -v, and `repaudit doctor` for the report",
     )
     return _complain(error, CRASHED)
+
+
+def _absent(missing: ModuleNotFoundError) -> RepauditError:
+    """Some commands run without most libraries; what needs one says which."""
+    return UnfinishedError(
+        f"the library `{missing.name}` is not installed, and this needs it",
+        detail="Installed as a whole, repaudit brings all that it needs.",
+        remedy=f"pip install {missing.name}",
+    )
 
 
 def _raise_interrupted(signal_number: int, _frame: FrameType | None) -> Never:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from repaudit.errors import InvalidOutput
 from repaudit.output.formats import Format, is_ours
+from repaudit.report.sidecar import sidecar_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,8 @@ def prepare(wanted: Sequence[str]) -> Outputs:
             files.append(Target(path, _format(path)))
     for target in files:
         _require_writable(target.path)
+        if target.format is Format.JSON:
+            _require_our_rows(target.path)
     for folder in folders:
         _require_our_figures(folder)
     in_order = sorted(dict.fromkeys(files), key=lambda target: target.format is not Format.JSON)
@@ -120,6 +123,17 @@ def _require_writable(path: Path) -> None:
     if path.exists() and not is_ours(path):
         raise InvalidOutput(
             f"`{path}` exists and is no report of repaudit", detail="It was left as it is.", remedy="another name"
+        )
+
+
+def _require_our_rows(report: Path) -> None:
+    """Per-image rows carry no mark: they are ours only beside a report of ours."""
+    rows = report.with_name(sidecar_name(report))
+    if rows.exists() and not report.exists():
+        raise InvalidOutput(
+            f"`{rows}` exists, and no report of repaudit lies beside it",
+            detail="It was left as it is.",
+            remedy="-o another/folder",
         )
 
 

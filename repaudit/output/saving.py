@@ -69,9 +69,10 @@ def reopened(path: Path) -> tuple[Report, Mapping[str, np.ndarray] | None]:
 
 
 def _figures(report: Report, folder: Path) -> list[Path]:
-    from repaudit.render.figures import drawings, to_png, to_svg_file
+    from repaudit.render.figures import drawings, names, to_png, to_svg_file
 
     drawn = drawings(report)
+    _remove_stale(folder, {name.replace("_", "-") for name in names()}, {drawing.name for drawing in drawn})
     if not drawn:
         return []
     folder.mkdir(exist_ok=True)
@@ -79,6 +80,14 @@ def _figures(report: Report, folder: Path) -> list[Path]:
         replace_file(folder / f"{drawing.name}.svg", to_svg_file(drawing).encode("utf-8"))
         replace_file(folder / f"{drawing.name}.png", to_png(drawing))
     return [folder]
+
+
+def _remove_stale(folder: Path, kinds: set[str], kept: set[str]) -> None:
+    """Drawings of an earlier report must not pass for this one's; other files are left."""
+    for path in folder.glob("*.*") if folder.is_dir() else ():
+        ours = path.stem in kinds or any(path.stem.startswith(f"{kind}-") for kind in kinds)
+        if ours and path.stem not in kept and path.suffix in {".svg", ".png"}:
+            path.unlink()
 
 
 def _beside_a_complete_one(target: Target, report: Report) -> Path:

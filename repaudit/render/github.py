@@ -43,13 +43,40 @@ def announce(report: Report, environment: Mapping[str, str], stream: TextIO) -> 
         environment: such as `os.environ`; `REPAUDIT_NO_GITHUB=1` keeps everything back.
         stream: stderr.
     """
-    if environment.get("GITHUB_ACTIONS") != "true" or environment.get("REPAUDIT_NO_GITHUB", "") not in {"", "0"}:
+    if not _listens(environment):
         return
     lines = [*_commands("error", list(_errors(report))), *_commands("warning", list(_warnings(report)))]
     if summary := environment.get("GITHUB_STEP_SUMMARY"):
         lines += _summarised(report, Path(summary))
     stream.writelines(f"{line}\n" for line in lines)
     stream.flush()
+
+
+def announce_failure(model: str, told: str, environment: Mapping[str, str], stream: TextIO) -> None:
+    """Annotates a model of which there is no report, and adds it to the step's summary; inside GitHub Actions only.
+
+    Args:
+        model: its reference.
+        told: why nothing of it was measured.
+        environment: as for `announce`.
+        stream: stderr.
+    """
+    if not _listens(environment):
+        return
+    lines = list(_commands("error", [_Annotation("a model was not measured", f"{safe(model)}: {safe(told, 400)}")]))
+    if summary := environment.get("GITHUB_STEP_SUMMARY"):
+        text = f"\n## repaudit: not measured\n\n{code(model)}: {code(told)}\n"
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            lines.append(f"repaudit: the step's summary cannot be written: {error.strerror}")
+    stream.writelines(f"{line}\n" for line in lines)
+    stream.flush()
+
+
+def _listens(environment: Mapping[str, str]) -> bool:
+    return environment.get("GITHUB_ACTIONS") == "true" and environment.get("REPAUDIT_NO_GITHUB", "") in {"", "0"}
 
 
 def _errors(report: Report) -> Iterator[_Annotation]:

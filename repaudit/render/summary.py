@@ -49,4 +49,13 @@ def _gates(report: Report) -> str:
 
 def _failure(verdict: Verdict) -> str:
     value = "not measured" if verdict.observed is None else number_beside(verdict.observed, verdict.limit)
+    if verdict.observed is not None and verdict.outcome == Outcome.NOT_MEASURED:
+        value += ", which has no bound"
+    elif verdict.observed is not None and verdict.gate.endswith(" strict") and _holds(verdict, verdict.observed):
+        value += ", not proven"
     return f"{safe(verdict.gate)} ({value})"
+
+
+def _holds(verdict: Verdict, observed: float) -> bool:
+    """Whether the value itself lies on the good side, whatever its bound says."""
+    return observed <= verdict.limit if "<=" in verdict.gate else observed >= verdict.limit

@@ -99,7 +99,7 @@ def print_report(report: Report, console: Console, *, verbose: bool = False) -> 
 def print_summary(report: Report, console: Console) -> None:
     """One line: how the gates stand, and which failed."""
     style = "bold red" if any(verdict.failed for verdict in report.gates) else ""
-    told = f"{summary_line(report)} · profile {safe(report.profile.name)} · {report.run.duration_s:.1f} s"
+    told = f"{summary_line(report)} · profile {safe(report.profile.name)} · scanned in {report.run.duration_s:.1f} s"
     _write(console, Text(told, style=style))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,43 @@ def test_a_partial_report_never_replaces_a_complete_page(folder):
     assert "geometry: out of memory" in (folder / "page.partial.html").read_text()
     assert json.loads((folder / "copy.json").read_text())["run"]["status"] == "complete"
     assert json.loads((folder / "copy.partial.json").read_text())["run"]["status"] == "partial"
+
+
+def test_figures_of_an_earlier_report_do_not_stay_and_other_files_do(folder):
+    assert main(["report", "old.json", "-o", "out"]) == 0
+    (folder / "out" / "figures" / "mine.svg").write_text("<svg/>")
+    bare = json.loads((folder / "old.json").read_text())
+    bare["figures"] = {"accuracy.per_class": bare["figures"]["accuracy.per_class"]}
+    (folder / "bare.json").write_text(json.dumps(bare))
+
+    assert main(["report", "bare.json", "-o", "out"]) == 0
+
+    left = {path.name for path in (folder / "out" / "figures").iterdir()}
+    assert left == {"accuracy-per-class.svg", "accuracy-per-class.png", "mine.svg"}
+
+
+def test_a_judged_report_names_the_profile_that_judged_it(folder, capsys):
+    (folder / "mine.yaml").write_text("audits: [accuracy]\ngates: [top1 >= 0.5]\n")
+
+    assert main(["gate", "old.json", "-p", "mine.yaml", "-q", "-o", "new.json"]) == 0
+    assert "profile mine.yaml" in capsys.readouterr().out
+    assert json.loads((folder / "new.json").read_text())["profile"]["name"] == "mine.yaml"
+
+
+@pytest.mark.parametrize(
+    ("gate", "told"),
+    [("ece <= 0.2 @99.9%", "which has no bound"), ("top1 >= 0.95 @95% strict", ", not proven)")],
+)
+def test_the_one_line_says_why_a_number_that_looks_good_failed(folder, capsys, gate, told):
+    assert main(["gate", "old.json", "--set", f"gates=[{gate}]", "-q"]) == 1
+
+    assert told in capsys.readouterr().out
+
+
+def test_a_missing_library_is_named_and_is_no_defect(folder, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+    assert main(["report", "old.json", "-o", "page.html"]) == 3
+    said = capsys.readouterr().err
+    assert "pip install matplotlib" in said
+    assert "defect" not in said

@@ -129,3 +129,11 @@ def test_what_can_be_completed_is_what_can_be_listed():
     from repaudit.catalogue import Kind
 
     assert set(KINDS) == {kind.value for kind in Kind}
+
+
+def test_showing_the_completion_script_is_a_success(capsys, monkeypatch):
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+
+    assert main(["--show-completion", "bash"]) == 0
+    assert "_REPAUDIT_COMPLETE" in capsys.readouterr().out

@@ -59,7 +59,7 @@ def test_each_model_gets_its_report_and_all_a_comparison(repaudit, others, tmp_p
 
 
 def test_a_folder_holds_a_folder_for_each_model(repaudit, others, tmp_path):
-    done = repaudit("scan", GOOD, others[0], *ASKED, "-q", "-o", "out")
+    done = repaudit("scan", GOOD, others[0], *ASKED, "-o", "out")
 
     assert done.returncode == 0, done.stderr
     reports = sorted(tmp_path.glob("out/*/report.json"))
@@ -77,7 +77,26 @@ def test_one_model_s_failure_is_listed_and_the_rest_is_finished(repaudit, others
     assert done.returncode == 3
     assert f"not measured: {others[1]}" in done.stderr
     assert "no such luck" in done.stderr
-    assert len(json.loads((tmp_path / "out.json").read_text())["rows"]) == 2
+    board = json.loads((tmp_path / "out.json").read_text())
+    assert len(board["rows"]) == 2
+    assert f"{others[1]} was asked for and not measured" in board["notes"][0]
+
+
+def test_github_is_told_of_a_model_without_a_report(repaudit, others, tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+
+    done = repaudit("scan", others[1], GOOD, *ASKED, "-q")
+
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("::error")]
+    assert "no such luck" in line
+    assert "not measured" in (tmp_path / "summary.md").read_text()
+
+
+def test_quiet_prints_one_line_a_model_and_its_name(repaudit, others):
+    done = repaudit("scan", GOOD, others[0], *ASKED, "-q")
+
+    assert len(done.stdout.splitlines()) == 4
 
 
 def test_a_failed_gate_of_one_model_is_the_status_of_all(repaudit, others):

@@ -106,15 +106,32 @@ def test_every_flag_is_an_environment_variable_and_the_command_line_wins(repaudi
     assert stronger["data"]["images_count"] == 100
 
 
-@pytest.mark.parametrize("arguments", [(*SCAN, "-o", "-"), ("list", "metrics")])
-def test_a_closed_pipe_is_neither_a_traceback_nor_a_defect_nor_a_failed_gate(tmp_path, environment, arguments):
+FAILING = (*SCAN, "--set", "'gates=[top1 >= 0.9999]'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [((*SCAN, "-o", "-"), 0), ((*SCAN, "-q"), 0), (FAILING, 1), (("list", "metrics"), 0), (("doctor",), 0)],
+)
+def test_a_pipe_that_is_closed_early_changes_no_status(tmp_path, environment, arguments, status):
     command = f"{sys.executable} -m repaudit {' '.join(arguments)} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
 
-    assert done.returncode != 1
+    assert done.returncode == status
     assert not [word for word in ("Traceback", "Exception ignored", "defect") if word in done.stderr]
+
+
+def test_a_full_disk_behind_stdout_is_told_and_is_no_verdict(tmp_path, environment):
+    command = f"{sys.executable} -m repaudit {' '.join(FAILING)} -o r.json > /dev/full"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 3
+    assert "could not be printed" in done.stderr
+    assert (tmp_path / "r.json").exists()
 
 
 def test_a_cache_that_cannot_be_written_costs_a_note_and_nothing_else(repaudit, tmp_path):

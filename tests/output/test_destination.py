@@ -148,3 +148,11 @@ def test_a_file_that_only_resembles_a_report_is_left_as_it_is(tmp_path, name, te
 
     with pytest.raises(InvalidOutput, match="is no report of repaudit"):
         prepare((str(tmp_path / name),))
+
+
+@pytest.mark.parametrize(("place", "rows"), [("", "per_image.npz"), ("x.json", "x.per_image.npz")])
+def test_somebody_elses_rows_are_never_overwritten(tmp_path, place, rows):
+    (tmp_path / rows).write_text("mine")
+
+    with pytest.raises(InvalidOutput, match="no report of repaudit lies beside it"):
+        prepare((str(tmp_path / place),))

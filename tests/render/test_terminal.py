@@ -329,7 +329,7 @@ def test_the_summary_is_one_line(calibrated):
     stream = io.StringIO()
     print_summary(judged(calibrated, "top1 >= 0.9", "ece <= 0.1"), console_for(stream))
 
-    assert stream.getvalue() == "1 of 2 gates failed: top1 >= 0.9 (0.812) · profile quick · 1.5 s\n"
+    assert stream.getvalue() == "1 of 2 gates failed: top1 >= 0.9 (0.812) · profile quick · scanned in 1.5 s\n"
 
 
 @pytest.mark.parametrize(
