@@ -114,6 +114,14 @@ class Report(documents.Report):
         rows = [_row(metric) for metric in self.metrics.values()]
         return pd.DataFrame(rows, index=pd.Index(list(self.metrics), name="metric"), columns=list(_COLUMNS))
 
+    def __repr__(self) -> str:
+        return (
+            f"<repaudit.Report: {safe(self.model.resolved)} on {self.data.images_count:,} images of "
+            f"{safe(self.data.ref)}; {summary_line(self)}>"
+        )
+
+    __str__ = __repr__
+
     def _repr_html_(self) -> str:
         """Verdict, gates and headline metrics, as a notebook shows them."""
         return _fragment(self)
@@ -202,25 +210,42 @@ def _row(metric: documents.Metric) -> dict[str, object]:
     }
 
 
+_BAD = (documents.Outcome.FAIL, documents.Outcome.NOT_MEASURED)
+_WARNINGS = 3
+"""So many are shown; the page has all."""
+
+
 def _fragment(report: Report) -> str:
     """Plain HTML without style or script of its own: it must look right in whatever notebook it stands."""
-    verdicts = [(verdict.gate, str(verdict.outcome), verdict.reason) for verdict in report.gates]
-    metrics = []
-    for key in shown_keys(report, everything=False):
-        metric = report.metrics.get(key)
-        if metric is not None:
-            value, interval = value_and_interval(metric)
-            metrics.append((key, value, interval, f"{metric.n:,}"))
     parts = [f"<p><strong>{_text(report.model.resolved)}</strong> · {_text(summary_line(report))}</p>"]
-    if verdicts:
+    if report.gates:
+        verdicts = [(_text(each.gate), _verdict(each), _text(each.reason)) for each in report.gates]
         parts.append(_table(("gate", "verdict", "why"), verdicts))
+    keys = shown_keys(report, everything=False)
+    metrics = [_shown(key, report.metrics[key]) for key in keys if key in report.metrics]
     parts.append(_table(("metric", "value", "95 % interval", "n"), metrics))
+    if report.warnings:
+        told = "".join(f"<li>{_text(warning.message)}</li>" for warning in report.warnings[:_WARNINGS])
+        left = len(report.warnings) - _WARNINGS
+        more = f"<li>{left:,} more in the page</li>" if left > 0 else ""
+        parts.append(f"<p>Mind:</p><ul>{told}{more}</ul>")
     return "\n".join(parts)
 
 
+def _verdict(verdict: documents.Verdict) -> str:
+    word = _text(str(verdict.outcome))
+    return f"<strong>{word}</strong>" if verdict.outcome in _BAD else word
+
+
+def _shown(key: str, metric: documents.Metric) -> tuple[str, ...]:
+    value, interval = value_and_interval(metric)
+    return _text(key), value, interval or f"none: {_text(metric.interval_reason or 'no reason given')}", f"{metric.n:,}"
+
+
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Cells are HTML."""
     head = "".join(f"<th>{title}</th>" for title in titles)
-    body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import repaudit
-from repaudit.finding import Better, Measurement, Unit
+from repaudit import gates
+from repaudit.finding import Better, Measurement, Notice, Unit
 from repaudit.metrics.intervals import wilson
+from repaudit.profiles import parse_gate
 from repaudit.public import Report
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -110,6 +112,36 @@ def test_a_notebook_shows_verdicts_and_metrics_and_nothing_foreign_acts(make_rep
     assert "accuracy.top1" in tags.words
     assert "<script>alert(1)</script>\\x1b[31m" in tags.words
     assert any("no gates were set" in words for words in tags.words)
+
+
+def test_a_notebook_stresses_failures_shows_the_first_warnings_and_says_why_an_interval_is_missing(make_report):
+    notices = [Notice(code=f"c{at}", message=f"mind <b>{at}</b>") for at in range(5)]
+    report = make_report(TOP1, SCALE, *notices)
+    judged = report.with_verdicts(gates.judge(report, [parse_gate("top1 >= 0.9"), parse_gate("top1 >= 0.5")]))
+
+    shown = Report.of(judged, None)._repr_html_()
+
+    assert shown.count("<td><strong>fail</strong></td>") == 1
+    assert "<td>pass</td>" in shown
+    assert "none: cost" in shown
+    assert [f"mind &lt;b&gt;{at}&lt;/b&gt;" in shown for at in range(5)] == [True, True, True, False, False]
+    assert "2 more in the page" in shown
+
+
+def test_a_report_in_a_shell_is_one_short_line(make_report):
+    report = make_report(TOP1)
+    foreign = report.model.model_copy(update={"resolved": "net\n\x1b[31m"})
+    judged = report.with_verdicts(gates.judge(report, [parse_gate("top1 >= 0.9")]))
+    shown = Report.of(judged.model_copy(update={"model": foreign}), None)
+
+    for text in (repr(shown), str(shown)):
+        assert len(text) < 400
+        assert text.isprintable()
+        assert "net" in text
+        assert "1 of 1 gates failed" in text
+        assert f"{report.data.images_count:,} images" in text
+    assert Report.of(judged, None) == Report.of(judged, None)
+    assert Report.of(judged, None) != shown
 
 
 def test_the_report_of_a_scan_is_the_public_one():
