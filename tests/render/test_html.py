@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from repaudit import gates
 from repaudit.finding import Better, Figure, Measurement, Notice, Skipped, Unit
-from repaudit.metrics.intervals import wilson
+from repaudit.metrics.intervals import Interval, Replicates, wilson
 from repaudit.profiles import parse_gate
 from repaudit.render.html import LARGEST_PAGE, to_html
 from repaudit.render.page import key, page, prose
@@ -475,3 +475,29 @@ def test_a_gate_that_passes_stands_in_the_verdict_with_its_limit_and_its_value(m
     box = to_html(judged).split('class="reasons"')[1].split("</ul>")[0]
 
     assert "top1 &gt;= 0.90: 0.947" in box.replace("<wbr>", "")
+
+
+def reflected(value: float, low: float, high: float) -> Measurement:
+    quantiles = tuple(value for _ in range(199))
+    interval = Interval(
+        level=0.95, low=low, high=high, method="basic-bootstrap", state=Replicates(value, quantiles, 0.0)
+    )
+    return Measurement(
+        key="calibration.ece", value=value, unit=Unit.FRACTION, better=Better.LOWER, n=900, interval=interval
+    )
+
+
+@pytest.mark.parametrize(
+    ("high", "bound", "told"),
+    [(0.0109, None, True), (0.0119, 0.0109, True), (0.0119, 0.0117, False), (0.02, None, False)],
+)
+def test_a_bound_on_the_far_side_of_a_binned_error_is_explained(make_report, high, bound, told):
+    report = make_report(reflected(0.0116, 0.0, high), audits=[entry("calibration")])
+    if bound is not None:
+        verdict = gates.judge(report, [parse_gate("ece <= 0.05")])[0]
+        changes = {"gate": "ece <= 0.05 @95%", "bound": bound, "outcome": "pass"}
+        report = report.with_verdicts([verdict.model_copy(update=changes)])
+
+    text = to_html(report)
+
+    assert ("the bootstrap subtracts the bias that a binned error of few images has (n = 900)" in text) == told

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from repaudit.finding import NOT_NEEDED
 from repaudit.render.attacks import attacks_line
 from repaudit.render.headlines import shown_keys
+from repaudit.render.html.bias import bias_remarks
 from repaudit.render.html.classes import AUDIT as ACCURACY
 from repaudit.render.html.classes import ClassTable, class_table
 from repaudit.render.html.limits import Listing
@@ -134,7 +135,7 @@ def _view(
 ) -> AuditView:
     first, rest = keys
     attacked = entry.id == "robustness" and bool(first)
-    remarks = (attacks_line(report), battery_line(report)) if attacked else ()
+    remarks = (attacks_line(report), battery_line(report)) if attacked else bias_remarks(report, entry.id)
     return AuditView(
         id=limits.named(entry.id),
         anchor=anchor,
@@ -142,7 +143,7 @@ def _view(
         trouble=_trouble(entry, limits),
         reading=tuple(limits.sentence(sentence) for sentence in sentences(report, entry.id)),
         remarks=tuple(limits.sentence(remark) for remark in remarks if remark),
-        alarm=bool(failed_checks(report)),
+        alarm=attacked and bool(failed_checks(report)),
         headlines=limits.cut(first).each(lambda key: metric_row(report, key, limits)),
         more=limits.cut(rest).each(lambda key: metric_row(report, key, limits)),
         figures=tuple(_figure(drawing) for drawing in sorted(drawings, key=_place) if drawing.audit == entry.id),
