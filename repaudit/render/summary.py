@@ -44,7 +44,8 @@ def _gates(report: Report) -> str:
         return f"{said}, {unproven} hold{'s' * (unproven == 1)} unproven" if unproven else said
     if len(verdicts) == 1:
         return "the gate holds, unproven" if unproven else "the gate holds"
-    return f"all {len(verdicts)} gates hold" + (f", {unproven} of them unproven" if unproven else "")
+    every = "both" if len(verdicts) == 2 else f"all {len(verdicts)}"
+    return f"{every} gates hold" + (f", {unproven} of them unproven" if unproven else "")
 
 
 def _failure(verdict: Verdict) -> str:
