@@ -146,7 +146,7 @@ def test_a_comparison_is_no_report(repaudit, reports):
     done = repaudit("compare", "good", "c.json")
 
     assert done.returncode == 2
-    assert "c.json is no report of repaudit" in done.stderr
+    assert "c.json is a comparison of several reports" in done.stderr
 
 
 def test_other_images_are_exit_status_2_with_the_differences_unless_allowed(repaudit, reports):
