@@ -433,6 +433,9 @@ def test_a_folder_is_no_profile_and_is_called_one(tmp_path):
     (tmp_path / "dd.yaml").mkdir()
 
     assert refusal(tmp_path, "dd.yaml").problem == "dd.yaml is a folder, and a profile is a file"
+    assert refusal(tmp_path, "dd.yaml").remedy == "repaudit list profiles"
+    put(tmp_path / "dd.yaml" / "repaudit.yaml", "extends: quick")
+    assert refusal(tmp_path, "dd.yaml").remedy == "--profile dd.yaml/repaudit.yaml"
 
 
 def test_a_waiver_on_the_command_line_and_in_a_table_is_refused_by_its_place(tmp_path):

@@ -203,8 +203,10 @@ def _find(reference: str, directory: Path) -> Document:
             remedy=f"--profile {near[0]}" if near else "repaudit list profiles",
         )
     if path.is_dir():
+        inside = Path(reference) / DISCOVERED[0]
         raise InvalidProfile(
-            f"{reference} is a folder, and a profile is a file", remedy=f"--profile {Path(reference) / DISCOVERED[0]}"
+            f"{reference} is a folder, and a profile is a file",
+            remedy=f"--profile {inside}" if (path / DISCOVERED[0]).is_file() else "repaudit list profiles",
         )
     if not path.is_file():
         raise InvalidProfile(
