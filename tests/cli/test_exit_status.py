@@ -112,7 +112,7 @@ def test_a_command_that_must_change_ends_with_2_and_names_what_mends_it(repaudit
         ("asr <= 0.5", "try: robustness.fgsm.asr <= 0.5"),
         ("pgd_s.asr <= 0.5", "try: audits: {robustness: {attacks: [fgsm, pgd_s]}}"),
         ("worse(top1) <= 0.01", "--baseline REPORT"),
-        ("worse(temperature) <= 0.01", "temperature <= or >= NUMBER"),
+        ("worse(temperature) <= 0.01", "such as temperature <= NUMBER"),
         ("tpo1 >= 0.5", "try: top1 >= 0.5"),
     ],
 )
