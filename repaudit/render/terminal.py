@@ -91,7 +91,8 @@ def print_report(report: Report, console: Console, *, verbose: bool = False) -> 
     console.print()
     hidden = len(report.metrics) - len(set(keys) & set(report.metrics))
     if hidden:
-        _write(console, Text(f"{hidden} more metrics with -v and in the JSON.", style="dim"))
+        more = "1 more metric" if hidden == 1 else f"{hidden} more metrics"
+        _write(console, Text(f"{more} with -v and in the JSON.", style="dim"))
     print_summary(report, console)
     _write(console, Text("Next:", style="bold"), next_step(report))
 
