@@ -1,11 +1,10 @@
 """The report as Markdown, read by an independent Markdown parser."""
 
-import html
 import re
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -219,6 +218,7 @@ SIGNS = st.sampled_from(list("|`<>[]()@#!&\\_*~-+=.:;/%$^{}\"' 01aAb\n\t\u200b\u
 
 
 @settings(deadline=None, max_examples=400)
+@example("&#0", "| {} |")
 @given(
     st.text(SIGNS, max_size=40) | st.text(st.characters(max_codepoint=0x250), max_size=60),
     st.sampled_from(["| {} |", "- {}", "{}", "**x:** {}"]),
@@ -226,7 +226,7 @@ SIGNS = st.sampled_from(list("|`<>[]()@#!&\\_*~-+=.:;/%$^{}\"' 01aAb\n\t\u200b\u
 def test_no_text_acts_and_none_is_lost(text, place):
     table = "| a |\n| --- |\n" if place.startswith("|") else ""
     page = Page(table + place.format(prose(text)))
-    shown = "".join(html.unescape(part) for part in [*page.text, *page.code])
+    shown = "".join([*page.text, *page.code])
 
     assert set(page.elements) <= OURS
     assert not any(ADDRESSED.search(part) for part in page.text)
