@@ -120,6 +120,8 @@ class Classifier:
     device: torch.device
     capabilities: frozenset[Capability]
     work: Work = field(default_factory=Work)
+    gradients_elsewhere: bool = False
+    """Another program than the one that answers gives the gradients: what is found by them is asked once more."""
 
     def __post_init__(self) -> None:
         preprocess = self.card.preprocess

@@ -42,7 +42,7 @@ def test_a_reference_of_no_source_is_never_handed_to_another(reference):
 
 def test_an_exported_program_is_refused_with_what_can_be_read():
     with pytest.raises(InvalidModel, match="reads checkpoints") as refusal:
-        load_model("model.onnx")
+        load_model("model.pt2")
 
     assert ".safetensors .pth .pt .tar .th" in refusal.value.detail
 

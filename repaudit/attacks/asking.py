@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Asker:
     """Asks the network in full calls; through a faster copy where there is one.
 
-    What the copy takes for a success or an error is asked of the network itself, whose answer alone counts.
+    What the copy takes for a success or an error is asked of the network itself, whose answer alone counts; so is
+    what is found by gradients that come from another program.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Asker:
             logits: (r, k).
         """
         answers = judge(threat, query - rows.clean, logits[:, : self._classes], rows.labels)
-        if self._scout is None:
+        if self._scout is None and not self.classifier.gradients_elsewhere:
             return answers
         doubtful = ~answers.finite | (answers.inside & answers.wrong)
         positions = np.flatnonzero(doubtful)

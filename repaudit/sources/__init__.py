@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".tar", ".th")
-_FOREIGN_SUFFIXES = (".onnx", ".pt2", ".ckpt", ".h5", ".keras", ".pb", ".tflite")
+_FOREIGN_SUFFIXES = (".pt2", ".ckpt", ".h5", ".keras", ".pb", ".tflite")
 _TIMM_PREFIXES = ("hf-hub", "hf_hub", "local-dir")
 
 
@@ -205,6 +205,8 @@ def _route(ref: str) -> tuple[str, str]:
     path = Path(ref)
     if path.suffix in CHECKPOINT_SUFFIXES:
         return "checkpoint", ref
+    if path.suffix == ".onnx":
+        return "onnx", ref
     if path.suffix in _FOREIGN_SUFFIXES or path.is_file():
         raise InvalidModel(
             f"`{ref}`: this version reads checkpoints, not `{path.suffix or path.name}` files",

@@ -54,20 +54,7 @@ def assemble(draft: Draft, request: ModelRequest) -> Classifier:
     preprocess = _preprocess(draft, request)
     network = draft.network.float()
     _refuse_broken_weights(network, request.ref)
-    card = Card(
-        ref=request.ref,
-        resolved=draft.resolved,
-        source=draft.source,
-        architecture=draft.architecture,
-        arguments=dict(request.arguments),
-        weights_sha256=state_sha256(network),
-        files=dict(draft.files),
-        preprocess=preprocess,
-        params_count=sum(parameter.numel() for parameter in network.parameters()),
-        classes_count=0,
-        class_ids=None,
-        head=HeadCard(kind="none", reason="not looked for yet"),
-    )
+    card = _card(draft, request, preprocess)
     notes = list(draft.notes)
     probe = _probe(Classifier(network, card, None, request.device, frozenset()), request.ref)
     classes = _count_classes(probe.outputs, request.ref)
@@ -78,7 +65,11 @@ def assemble(draft: Draft, request: ModelRequest) -> Classifier:
         probe = _Probe(bare, probe.size, _run(bare, probe.size, 0))
     if preprocess.size is None:
         notes.append(f"no input size is given; checked on {probe.size[0]}×{probe.size[1]} images")
-    found = find_head(uncovered.network, classes, probe.logits)
+    found = (
+        find_head(uncovered.network, classes, probe.logits)
+        if draft.find_head is None
+        else draft.find_head(probe.logits)
+    )
     capabilities = set() if found.head is None else {Capability.FEATURES, Capability.LINEAR_HEAD}
     if found.head is None:
         notes.append(f"no linear head: {found.card.reason}")
@@ -98,7 +89,33 @@ def assemble(draft: Draft, request: ModelRequest) -> Classifier:
         checked_size=probe.size,
         operations=_operations(probe),
     )
-    return Classifier(uncovered.network, card, found.head, request.device, frozenset(capabilities))
+    return Classifier(
+        uncovered.network,
+        card,
+        found.head,
+        request.device,
+        frozenset(capabilities),
+        gradients_elsewhere=draft.gradients_elsewhere,
+    )
+
+
+def _card(draft: Draft, request: ModelRequest, preprocess: Preprocess) -> Card:
+    """What is known before the network was asked anything."""
+    network = draft.network
+    return Card(
+        ref=request.ref,
+        resolved=draft.resolved,
+        source=draft.source,
+        architecture=draft.architecture,
+        arguments=dict(request.arguments),
+        weights_sha256=draft.weights_sha256 or state_sha256(network),
+        files=dict(draft.files),
+        preprocess=preprocess,
+        params_count=draft.params_count or sum(parameter.numel() for parameter in network.parameters()),
+        classes_count=0,
+        class_ids=None,
+        head=HeadCard(kind="none", reason="not looked for yet"),
+    )
 
 
 def proof_batch(channels: int, size: tuple[int, int], index: int) -> torch.Tensor:
@@ -111,10 +128,9 @@ def proof_batch(channels: int, size: tuple[int, int], index: int) -> torch.Tenso
 
 
 def _preprocess(draft: Draft, request: ModelRequest) -> Preprocess:
-    if request.preprocess is not None:
-        return read_preprocess(request.preprocess)
-    if draft.preprocess is not None:
-        return draft.preprocess
+    known = draft.preprocess if request.preprocess is None else read_preprocess(request.preprocess)
+    if known is not None:
+        return replace(known, layout=draft.layout or known.layout, size=known.size or draft.size)
     raise InvalidModel(
         f"nothing says how images are normalised for `{request.ref}`",
         detail="a wrong mean or std lowers accuracy without a word, so it is never guessed",

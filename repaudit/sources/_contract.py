@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from repaudit.preprocessing import Preprocess
+    from repaudit.preprocessing import Layout, Preprocess
     from repaudit.progress import Progress
+    from repaudit.sources._head import FoundHead
 
 ArgumentValue: TypeAlias = str | int | float | bool
 
@@ -54,6 +55,17 @@ class Draft:
     notes: tuple[str, ...] = ()
     convert: Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]] | None = None
     """Translates weights of an earlier naming of this architecture; may raise anything on foreign ones."""
+    layout: Layout | None = None
+    """Order of the axes, where the network itself says it."""
+    size: tuple[int, int] | None = None
+    """(height, width), where the network takes no other."""
+    weights_sha256: str | None = None
+    """Where the state of the network is not all that its answers depend on."""
+    params_count: int | None = None
+    find_head: Callable[[Callable[[int], torch.Tensor]], FoundHead] | None = None
+    """Proves a head that was found otherwise than in the modules; given how to ask for logits of proof batches."""
+    gradients_elsewhere: bool = False
+    """Another program than the one that answers gives the gradients."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,8 @@ from repaudit.sources._softmax import looks_like_log_probabilities
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from repaudit.classifier import Head
+
 TOLERANCE = 1e-4
 """Largest max |f W.T + b − logits| / max |logits| that counts as equal in float32."""
 _SNAP = 1e-3
@@ -82,7 +84,7 @@ class AffineHead:
 class FoundHead:
     """A proved head, or the reason why there is none."""
 
-    head: AffineHead | None
+    head: Head | None
     card: HeadCard
 
 

@@ -69,6 +69,32 @@ def from_torchvision(transforms: object, source: str) -> Preprocess:
     return from_mapping(given, source)
 
 
+def from_metadata(entries: Mapping[str, str], source: str) -> Preprocess | None:
+    """Preprocessing that an exporter wrote into a file's metadata; None where it wrote none.
+
+    Args:
+        entries: by key: `preprocess` holds all of it as JSON or YAML, or each figure has a key of its own.
+        source: the file.
+
+    Raises:
+        InvalidModel: it is there and makes no sense.
+    """
+    import yaml
+
+    text = entries.get("preprocess") or "\n".join(f"{key}: {entries[key]}" for key in KEYS if key in entries)
+    if not text or "mean" not in text:
+        return None
+    try:
+        given = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InvalidModel(
+            f"{source}: its metadata holds preprocessing that cannot be read",
+            detail=str(error)[:300],
+            remedy="--preprocess FILE.yaml",
+        ) from None
+    return from_mapping(given, f"metadata of {source}") if isinstance(given, Mapping) else None
+
+
 def from_mapping(given: Mapping[str, object], source: str) -> Preprocess:
     """Preprocessing from the keys of a YAML file or of a module's `preprocess = {…}`.
 
