@@ -64,6 +64,44 @@ def test_mobilenet_on_wnid_folders_gets_its_measured_count_and_its_second_scan_r
     assert second["run"]["clean_pass"]["cached"] is True
 
 
+ONNX = {
+    "cifar10/resnet_4b.onnx": (194, "mean: [0.4914, 0.4822, 0.4465]\nstd: [0.2471, 0.2435, 0.2616]\n", "linear"),
+    "cifar10/squeezenet_nhwc_softmax.onnx": (195, "mean: [0, 0, 0]\nstd: [1, 1, 1]\n", "none"),
+}
+
+
+@pytest.mark.parametrize("name", ONNX)
+def test_an_onnx_file_gets_its_measured_count_and_is_attacked_along_its_own_gradients(assets, here, name):
+    right, preprocess, head = ONNX[name]
+    (here / "preprocess.yaml").write_text(preprocess)
+    report = scanned(
+        here, "scan", assets / name, "--preprocess", "preprocess.yaml",
+        "--data", f"npz:{assets / 'cifar10' / 'cifar10_test_250.npz'}",
+        "--audits", "accuracy,geometry,robustness,masking",
+        "--set", "robustness.limit=60", "--set", "masking.limit=24",
+    )  # fmt: skip
+
+    assert round(250 * report["metrics"]["accuracy.top1"]["value"]) == pytest.approx(right, abs=1)
+    assert report["model"]["head"]["kind"] == head
+    assert "gradients" in report["model"]["capabilities"]
+    assert report["metrics"]["robustness.fgsm.asr"]["value"] > report["metrics"]["robustness.pgd_w.asr"]["value"]
+    checks = report["figures"]["masking.battery"]
+    assert not [name for name, check in checks.items() if check["verdict"] == "failed"]
+
+
+def test_a_mobile_onnx_network_on_wnid_folders_gets_its_measured_count(assets, here):
+    preprocess = "mean: [0.5, 0.5, 0.5]\nstd: [0.5, 0.5, 0.5]\nsize: 128\ninterpolation: bicubic\n"
+    (here / "preprocess.yaml").write_text(preprocess)
+    report = scanned(
+        here, "scan", assets / "imagenet_like" / "mobilenetv1_025_128.onnx", "--preprocess", "preprocess.yaml",
+        "--data", f"imagefolder:{assets / 'imagenet_like' / 'val'}", "--audits", "accuracy,cones",
+    )  # fmt: skip
+
+    assert round(240 * report["metrics"]["accuracy.top1"]["value"]) == pytest.approx(116, abs=1)
+    assert report["model"]["head"]["feature_width"] == 256
+    assert "gradients" in report["model"]["capabilities"]
+
+
 def test_robust_training_shows_in_the_attack_success(here, command):
     attack = "{name: pgd, key: pgd_10, epsilon: 2/255, steps: 10, step_size: 0.5/255, norm: linf}"
     rates = {}
