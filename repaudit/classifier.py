@@ -68,6 +68,8 @@ class Card:
     """Remarks of the loading: which nested key was used, what was stripped."""
     checked_size: tuple[int, int] | None = None
     """(height, width) of the images on which it was checked when it was loaded, where it was."""
+    engines: Mapping[str, str] = field(default_factory=dict)
+    """Versions of programs other than torch that answer, by name."""
     operations: int | None = None
     """Floating-point operations of its convolutions and matrix products on one such image, if known."""
 

@@ -145,7 +145,10 @@ def evidence_identity(classifier: Classifier, images: ImageSet, *, rows: int, dt
         "device": classifier.device.type,
         "rows": rows,
         "threads": torch.get_num_threads(),
-        "versions": {name: version(name) for name in ("torch", "torchvision", "timm", "numpy", "pillow")},
+        "versions": {
+            **{name: version(name) for name in ("torch", "torchvision", "timm", "numpy", "pillow")},
+            **card.engines,
+        },
     }
 
 

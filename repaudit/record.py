@@ -225,7 +225,7 @@ def _environment(examination: Examination, dtype: str) -> Environment:
     return Environment(
         python=platform.python_version(),
         platform=platform.platform(),
-        packages={name: _version(name) for name in PACKAGES},
+        packages={name: _version(name) for name in PACKAGES} | dict(examination.classifier.card.engines),
         device=str(device),
         cpu=platform.processor() or platform.machine(),
         threads=torch.get_num_threads(),

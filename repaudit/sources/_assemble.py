@@ -115,6 +115,7 @@ def _card(draft: Draft, request: ModelRequest, preprocess: Preprocess) -> Card:
         classes_count=0,
         class_ids=None,
         head=HeadCard(kind="none", reason="not looked for yet"),
+        engines=dict(draft.engines),
     )
 
 

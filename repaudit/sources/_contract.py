@@ -64,6 +64,8 @@ class Draft:
     params_count: int | None = None
     find_head: Callable[[Callable[[int], torch.Tensor]], FoundHead] | None = None
     """Proves a head that was found otherwise than in the modules; given how to ask for logits of proof batches."""
+    engines: Mapping[str, str] = field(default_factory=dict)
+    """Versions of programs other than torch that answer, by name."""
     gradients_elsewhere: bool = False
     """Another program than the one that answers gives the gradients."""
 

@@ -73,6 +73,16 @@ def weights_sha256(model: onnx.ModelProto) -> str:
     return digest.hexdigest()
 
 
+def graph_sha256(model: onnx.ModelProto) -> str:
+    """sha256 over operators, their attributes and how they are joined: the same weights can serve another graph."""
+    digest = hashlib.sha256()
+    for domain in sorted((each.domain, each.version) for each in model.opset_import):
+        digest.update(repr(domain).encode())
+    for node in model.graph.node:
+        digest.update(node.SerializeToString(deterministic=True))
+    return digest.hexdigest()
+
+
 def _no_onnx(path: Path, reason: str) -> InvalidModel:
     return InvalidModel(
         f"`{path}` is no ONNX file: truncated, or another kind of file",

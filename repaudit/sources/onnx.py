@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import numpy as np
 from repaudit.errors import InvalidModel
 from repaudit.sources import Draft, Source
 from repaudit.sources._onnx_engines import cut, differs, session, twin_of
-from repaudit.sources._onnx_file import read_onnx, weights_sha256
+from repaudit.sources._onnx_file import graph_sha256, read_onnx, weights_sha256
 from repaudit.sources._onnx_graph import find_end
 from repaudit.sources._onnx_network import OnnxNetwork, prove_head
 from repaudit.sources._preprocess import from_metadata
@@ -55,7 +56,7 @@ def open_onnx(name: str, request: ModelRequest) -> Draft:
         network=network,
         resolved=f"onnx:{path.name}",
         source="onnx",
-        architecture=f"onnx graph of {len(stored.model.graph.node)} nodes",
+        architecture=f"onnx graph {graph_sha256(stored.model)[:12]} of {len(stored.model.graph.node)} nodes",
         preprocess=from_metadata({each.key: each.value for each in stored.model.metadata_props}, path.name),
         files=stored.files,
         notes=tuple(notes),
@@ -64,8 +65,15 @@ def open_onnx(name: str, request: ModelRequest) -> Draft:
         weights_sha256=weights_sha256(stored.model),
         params_count=_params_count(stored.model),
         find_head=partial(prove_head, network, end, request.device),
+        engines=_engines(),
         gradients_elsewhere=network.twin is not None,
     )
+
+
+def _engines() -> dict[str, str]:
+    import onnxruntime
+
+    return {"onnxruntime": str(onnxruntime.__version__), "onnx2torch": version("onnx2torch")}
 
 
 def _output(request: ModelRequest) -> str | None:

@@ -134,6 +134,14 @@ def test_the_same_weights_have_the_same_hash_wherever_they_lie(tmp_path, opened)
     assert opened(Recipe(seed=1)).card.weights_sha256 != inside
 
 
+def test_another_graph_with_the_same_weights_is_another_architecture_and_engines_are_named(opened):
+    plain, softmax = opened(Recipe()).card, opened(Recipe(softmax=True)).card
+
+    assert plain.weights_sha256 == softmax.weights_sha256
+    assert plain.architecture != softmax.architecture
+    assert set(plain.engines) == {"onnxruntime", "onnx2torch"}
+
+
 def test_preprocessing_in_the_metadata_is_used_and_none_is_asked_for(tmp_path):
     model = Recipe().model()
     helper.set_model_props(model, {"mean": str(MEAN), "std": str(STD)})
