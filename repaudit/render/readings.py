@@ -42,7 +42,9 @@ def next_step(report: Report) -> str:
             return _proof(report)
         if any(verdict.level is Severity.WARN and verdict.outcome in BAD for verdict in report.gates):
             return "no gate that counts failed; look at the warnings above before it ships."
-        return "by these gates it may ship; they speak for images like these and attacks like these only."
+        attacked = any(key.startswith("robustness.") for key in report.metrics)
+        spoken = "images like these and attacks like these" if attacked else "images like these"
+        return f"by these gates it may ship; they speak for {spoken} only."
     first = failed[0]
     temperature = metrics.get("calibration.temperature")
     if first.metric == "calibration.ece" and temperature is not None and temperature_helps(metrics):

@@ -89,3 +89,10 @@ def test_a_failure_names_what_decides_and_no_flag_that_a_page_does_not_have(make
 
     assert advice.startswith("mend what accuracy.top1 measures")
     assert "-v" not in advice
+
+
+def test_what_was_never_attacked_is_not_spoken_for_against_attacks(make_report):
+    top1, robust = share("accuracy.top1", 900), share("robustness.fgsm.robust_accuracy", 500)
+
+    assert "attacks" not in next_step(judged(make_report(top1), "top1 <= 0.95"))
+    assert "attacks like these" in next_step(judged(make_report(top1, robust), "top1 <= 0.95"))
