@@ -40,11 +40,12 @@ def test_a_reference_of_no_source_is_never_handed_to_another(reference):
     assert refusal.value.remedy
 
 
-def test_an_exported_program_is_refused_with_what_can_be_read():
+def test_a_file_of_a_foreign_format_is_refused_with_what_can_be_read():
     with pytest.raises(InvalidModel, match="reads checkpoints") as refusal:
-        load_model("model.pt2")
+        load_model("model.tflite")
 
     assert ".safetensors .pth .pt .tar .th" in refusal.value.detail
+    assert ".onnx" in refusal.value.detail
 
 
 def test_a_folder_is_pointed_to_its_own_source(tmp_path):

@@ -7,6 +7,7 @@ suffix, and a bare name is timm's.
 
 from __future__ import annotations
 
+import zipfile
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,14 +30,16 @@ __all__ = [
     "Source",
     "build_architecture",
     "classifier_of",
+    "is_script",
     "load_model",
     "names",
     "open_model",
     "source_named",
 ]
 
+_PROGRAM_SUFFIXES = (".pt2", ".ts", ".torchscript")
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".tar", ".th")
-_FOREIGN_SUFFIXES = (".pt2", ".ckpt", ".h5", ".keras", ".pb", ".tflite")
+_FOREIGN_SUFFIXES = (".ckpt", ".h5", ".keras", ".pb", ".tflite")
 _TIMM_PREFIXES = ("hf-hub", "hf_hub", "local-dir")
 
 
@@ -75,8 +78,9 @@ def open_model(request: ModelRequest) -> Classifier:
 
     prefix, name = _route(request.ref)
     if request.arch is not None and prefix != "checkpoint":
+        whole = "is a TorchScript or exported program" if prefix == "exported" else "names a whole model"
         raise InvalidModel(
-            f"`--arch {request.arch}` belongs to a checkpoint file, but `{request.ref}` names a whole model",
+            f"`--arch {request.arch}` belongs to a checkpoint file, but `{request.ref}` {whole}",
             remedy=f"--arch left out, or a checkpoint ({' '.join(CHECKPOINT_SUFFIXES)}) as the model",
         )
     classifier = assemble(source_named(prefix).open(name, request), request)
@@ -196,6 +200,14 @@ def classifier_of(
     return assemble(draft, request)
 
 
+def is_script(path: Path) -> bool:
+    """Whether a file is a TorchScript archive, which brings its own code, and no checkpoint."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(part.split("/")[1:2] == ["code"] for part in archive.namelist())
+
+
 def _route(ref: str) -> tuple[str, str]:
     prefix, colon, name = ref.partition(":")
     if colon and prefix in _TIMM_PREFIXES:
@@ -203,14 +215,18 @@ def _route(ref: str) -> tuple[str, str]:
     if colon and prefix in names():
         return prefix, name
     path = Path(ref)
+    if path.suffix in _PROGRAM_SUFFIXES or (path.suffix in CHECKPOINT_SUFFIXES and is_script(path)):
+        return "exported", ref
     if path.suffix in CHECKPOINT_SUFFIXES:
         return "checkpoint", ref
     if path.suffix == ".onnx":
         return "onnx", ref
     if path.suffix in _FOREIGN_SUFFIXES or path.is_file():
         raise InvalidModel(
-            f"`{ref}`: this version reads checkpoints, not `{path.suffix or path.name}` files",
-            detail="it reads " + " ".join(CHECKPOINT_SUFFIXES) + ", and networks made by py:FILE.py:factory",
+            f"`{ref}`: this version reads checkpoints and exported programs, not `{path.suffix or path.name}` files",
+            detail="it reads "
+            + " ".join(CHECKPOINT_SUFFIXES)
+            + " .onnx .pt2 .ts, and networks made by py:FILE.py:factory",
             remedy="the checkpoint from which the file was exported, with --arch",
         )
     if path.is_dir() and (len(path.parts) > 1 or (path / "config.json").exists()):

@@ -13,15 +13,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from repaudit.classifier import HeadCard
-from repaudit.sources._head import TOLERANCE, FoundHead
+from repaudit.sources._batches import in_batches
+from repaudit.sources._read_head import ReadHead, no_head, prove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import onnxruntime
 
-    from repaudit.sources._onnx_graph import GraphEnd, LinearEnd
+    from repaudit.sources._head import FoundHead
+    from repaudit.sources._onnx_graph import GraphEnd
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 """Of images that a graph may take."""
@@ -48,9 +49,7 @@ class OnnxNetwork(nn.Module):
         """Asks the twin where a gradient is wanted, else onnxruntime; short batches are padded, long ones split."""
         wanted = torch.is_grad_enabled() and images.requires_grad and self.twin is not None
         ask = self._ask_twin if wanted else self._ask_runtime
-        size = self._end.shape[0] or len(images)
-        answers = [ask(_filled(part, size)) for part in torch.split(images, size)]
-        columns = [torch.cat(column)[: len(images)] for column in zip(*answers, strict=True)]
+        columns = in_batches(ask, images, self._end.shape[0])
         self._feature = columns[1] if len(columns) > 1 else None
         return columns[0]
 
@@ -82,39 +81,11 @@ class OnnxNetwork(nn.Module):
         return [logits, *(feature.flatten(2).mean(2) if feature.dim() > 2 else feature for feature in features)]
 
 
-class OnnxHead:
-    """`repaudit.classifier.Head` of a graph: its last linear layer, read from its weights."""
-
-    def __init__(self, network: OnnxNetwork, end: LinearEnd, device: torch.device) -> None:
-        self.weight = torch.from_numpy(end.weight).to(device)
-        self.bias = torch.from_numpy(end.bias).to(device)
-        self._network = network
-
-    def collect(self) -> torch.Tensor:
-        """(b, d): the features of the forward pass that just ran; may be taken once."""
-        return self._network.take_feature()
-
-
 def prove_head(
     network: OnnxNetwork, end: GraphEnd, device: torch.device, logits_of: Callable[[int], torch.Tensor]
 ) -> FoundHead:
-    """The head that was read from the graph, if it reproduces the logits on images that it has not seen."""
+    """The head that was read from the graph, proved; or the reason why there is none."""
     if end.head is None:
-        return FoundHead(None, HeadCard(kind="none", reason=end.reason))
-    head = OnnxHead(network, end.head, device)
-    logits = logits_of(0).double()
-    answer = head.collect().double() @ head.weight.double().T + head.bias.double()
-    scale = float(logits.abs().max())
-    error = float((answer - logits).abs().max()) / scale if scale and answer.shape == logits.shape else float("inf")
-    if error > TOLERANCE:
-        reason = f"`{end.head.node}` does not explain the logits: they differ by {error:.2g} of the largest"
-        return FoundHead(None, HeadCard(kind="none", reason=reason))
-    card = HeadCard(
-        kind=end.head.kind, modules=(end.head.node,), feature_width=end.head.weight.shape[1], proof_error=error
-    )
-    return FoundHead(head, card)
-
-
-def _filled(images: torch.Tensor, size: int) -> torch.Tensor:
-    missing = size - len(images)
-    return images if missing <= 0 else torch.cat([images, images[-1:].expand(missing, *images.shape[1:])])
+        return no_head(end.reason)
+    weight, bias = (torch.from_numpy(values).to(device) for values in (end.head.weight, end.head.bias))
+    return prove(ReadHead(weight, bias, network.take_feature), end.head.kind, end.head.node, logits_of)

@@ -6,7 +6,6 @@ import argparse
 import hashlib
 import pickle
 import warnings
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from torch import nn
 
 from repaudit.errors import InvalidModel
+from repaudit.sources import is_script
 
 NESTED_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict", "net")
 """Where training scripts put the weights; averaged weights first, as timm does."""
@@ -97,7 +97,7 @@ def _read_pickle(path: Path, trust_pickle: bool, notes: list[str]) -> object:
             warnings.filterwarnings("ignore", category=UserWarning, message=".*looks like a TorchScript archive.*")
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if _is_refusal(error) and not _is_torchscript(path):
+        if _is_refusal(error) and not is_script(path):
             if trust_pickle:
                 notes.append(f"unpickled {path.name}, which may run any code (--trust-pickle)")
                 return _unpickle(path)
@@ -176,13 +176,6 @@ def _is_refusal(error: pickle.UnpicklingError) -> bool:
     return any(mark in text for mark in ("Unsupported global", "Unsupported class", "Trying to ", "Can only "))
 
 
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.split("/")[1:2] == ["code"] for name in archive.namelist())
-
-
 def _refused(path: Path, error: pickle.UnpicklingError) -> InvalidModel:
     named = [line.strip() for line in str(error).splitlines() if "nsupported" in line or "Trying to" in line]
     return InvalidModel(
@@ -195,10 +188,10 @@ def _refused(path: Path, error: pickle.UnpicklingError) -> InvalidModel:
 def _not_weights(path: Path, error: Exception) -> InvalidModel:
     if path.stat().st_size == 0:
         return InvalidModel(f"`{path}` is empty", remedy="download or copy the file again")
-    if _is_torchscript(path):
+    if is_script(path):
         return InvalidModel(
-            f"`{path}` is a TorchScript program; this version reads checkpoints",
-            remedy="the state dict from which it was made, with --arch",
+            f"`{path}` is a TorchScript program, not a checkpoint",
+            remedy=f"repaudit scan {path} without --arch, or the state dict from which it was made",
         )
     with path.open("rb") as file:
         head = file.read(HEAD + 1)
