@@ -261,3 +261,19 @@ def test_an_input_that_is_no_batch_of_images_is_refused(tmp_path, shape, told):
 
     with pytest.raises(InvalidModel, match=told):
         load_model(str(tmp_path / "x.onnx"))
+
+
+def test_a_graph_that_cannot_be_converted_is_audited_without_gradients_and_says_why(tmp_path):
+    model = Recipe(opset=18).model()
+    for node in model.graph.node:
+        if node.op_type == "Relu":
+            node.op_type = "Mish"
+    onnx.save(model, str(tmp_path / "mish.onnx"))
+    (tmp_path / "p.yaml").write_text(f"mean: {MEAN}\nstd: {STD}\n")
+
+    classifier = load_model(str(tmp_path / "mish.onnx"), preprocess=str(tmp_path / "p.yaml"))
+
+    assert classifier.capabilities == {Capability.FEATURES, Capability.LINEAR_HEAD}
+    (why,) = [note for note in classifier.card.notes if note.startswith("no gradients: ")]
+    assert "Mish" in why
+    assert "square" in why
