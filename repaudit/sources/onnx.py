@@ -8,25 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from repaudit.errors import InvalidModel
+from repaudit.preprocessing import Layout
 from repaudit.sources import Draft, Source
+from repaudit.sources._assemble import SIZES_TRIED
 from repaudit.sources._onnx_engines import cut, differs, session, twin_of
 from repaudit.sources._onnx_file import graph_sha256, read_onnx, weights_sha256
 from repaudit.sources._onnx_graph import find_end
 from repaudit.sources._onnx_network import OnnxNetwork, prove_head
-from repaudit.sources._preprocess import from_metadata
+from repaudit.sources._preprocess import from_metadata, read_preprocess
 
 if TYPE_CHECKING:
     import onnx
-    import torch
 
     from repaudit.sources import ModelRequest
     from repaudit.sources._onnx_graph import GraphEnd
 
 OUTPUT = "output"
-UNKNOWN_SIDE = 32
-"""Side of the images on which a graph of open size is compared with its twin."""
 
 
 def open_onnx(name: str, request: ModelRequest) -> Draft:
@@ -43,7 +43,12 @@ def open_onnx(name: str, request: ModelRequest) -> Draft:
     twin = twin_of(model)
     network = OnnxNetwork(session(model, request.device, path.name), twin.module, end, names)
     notes, reason = [], twin.reason
-    if reason is None and (reason := differs(network, _trial(end))) is not None:
+    preprocess = from_metadata({each.key: each.value for each in stored.model.metadata_props}, path.name)
+    asked = preprocess if request.preprocess is None else read_preprocess(request.preprocess)
+    trial = _trial(network, end, None if asked is None else asked.size)
+    if reason is None:
+        reason = "no images were found that the graph takes" if trial is None else differs(network, trial)
+    if reason is not None:
         network.twin = None
     if end.softmax:
         notes.append("the graph ends in a softmax: its input is taken as the logits")
@@ -57,7 +62,7 @@ def open_onnx(name: str, request: ModelRequest) -> Draft:
         resolved=f"onnx:{path.name}",
         source="onnx",
         architecture=f"onnx graph {graph_sha256(stored.model)[:12]} of {len(stored.model.graph.node)} nodes",
-        preprocess=from_metadata({each.key: each.value for each in stored.model.metadata_props}, path.name),
+        preprocess=preprocess,
         files=stored.files,
         notes=tuple(notes),
         layout=end.layout,
@@ -91,13 +96,26 @@ def _params_count(model: onnx.ModelProto) -> int:
     return sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer if len(tensor.dims) > 0)
 
 
-def _trial(end: GraphEnd) -> torch.Tensor:
-    import torch
+def _trial(network: OnnxNetwork, end: GraphEnd, known: tuple[int, int] | None) -> torch.Tensor | None:
+    """Images that the graph answers with a row of logits each; None where there are none of any usual size.
 
-    sides = [side or UNKNOWN_SIDE for side in end.shape[1:]]
-    if end.shape[1] is None and end.shape[3] is None:
-        sides[0] = 3
-    return torch.rand(2, *sides, generator=torch.Generator().manual_seed(1))
+    Args:
+        network: asked by onnxruntime alone.
+        end: what is known of the input.
+        known: (height, width) by the preprocessing.
+    """
+    sizes = [known] if known is not None else [(side, side) for side in SIZES_TRIED]
+    for height, width in sizes:
+        wanted = (3, height, width) if end.layout is Layout.NCHW else (height, width, 3)
+        sides = [own or other for own, other in zip(end.shape[1:], wanted, strict=True)]
+        images = torch.rand(2, *sides, generator=torch.Generator().manual_seed(1))
+        try:
+            with torch.no_grad():
+                answered = network(images)
+        except Exception:  # onnxruntime's way to say that the size is another
+            continue
+        return images if answered.dim() == 2 else None
+    return None
 
 
 source = Source(

@@ -277,3 +277,44 @@ def test_a_graph_that_cannot_be_converted_is_audited_without_gradients_and_says_
     (why,) = [note for note in classifier.card.notes if note.startswith("no gradients: ")]
     assert "Mish" in why
     assert "square" in why
+
+
+@pytest.mark.parametrize("chosen", [None, "maps"])
+def test_an_output_without_an_axis_of_classes_is_refused(opened, tmp_path, chosen):
+    if chosen is not None:
+        with pytest.raises(InvalidModel, match=r"not \(8, classes\)"):
+            opened(Recipe(extra_output=True), arguments={"output": chosen})
+        return
+    model = Recipe().model()
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("rectified", onnx.TensorProto.FLOAT, None))
+    onnx.save(model, str(tmp_path / "x.onnx"))
+    (tmp_path / "p.yaml").write_text(f"mean: {MEAN}\nstd: {STD}\n")
+
+    with pytest.raises(InvalidModel, match=r"not \(8, classes\)"):
+        load_model(str(tmp_path / "x.onnx"), preprocess=str(tmp_path / "p.yaml"))
+
+
+def test_a_graph_of_open_size_that_takes_one_size_only_keeps_its_gradients(tmp_path):
+    weight = np.random.default_rng(0).normal(0, 1, (CLASSES, 3 * 40 * 40)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["images"], ["feature"]),
+            helper.make_node("Gemm", ["feature", "weight"], ["logits"], transB=1),
+        ],
+        "flat",
+        [helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["n", 3, "h", "w"])],
+        [helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["n", CLASSES])],
+        [onnx.numpy_helper.from_array(weight, "weight")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, str(tmp_path / "f.onnx"))
+    (tmp_path / "p.yaml").write_text(f"mean: {MEAN}\nstd: {STD}\nsize: 40\n")
+
+    classifier = load_model(str(tmp_path / "f.onnx"), preprocess=str(tmp_path / "p.yaml"))
+
+    assert Capability.GRADIENTS in classifier.capabilities
+    images = torch.rand(2, 3, 40, 40)
+    np.testing.assert_allclose(
+        classifier.logits(images).numpy(), normalised(images).reshape(2, -1) @ weight.T, rtol=1e-3, atol=1e-3
+    )
