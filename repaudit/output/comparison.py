@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from repaudit.errors import InvalidOutput, UnfinishedError
-from repaudit.output.destination import Outputs, Target
+from repaudit.output.destination import Outputs, Target, require_writable
 from repaudit.output.formats import BEGINNING, Format
 from repaudit.report import replace_file
 
@@ -115,25 +114,5 @@ def _target(path: Path) -> Target:
             detail=f"formats: {', '.join(_FORMATS)}; - is JSON on stdout",
             remedy=f"-o {path.with_name(f'{path.stem}.html')}",
         )
-    _require_writable(path)
+    require_writable(path, is_comparison, "comparison")
     return Target(path, Format(path.suffix))
-
-
-def _require_writable(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise InvalidOutput(f"the folder `{path.parent}` does not exist", remedy=f"mkdir -p {path.parent}")
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise InvalidOutput(
-            f"`{path}` cannot be written: {error.strerror}",
-            detail="Nothing was compared.",
-            remedy="-o another/folder/comparison.html",
-        ) from None
-    if path.exists() and not is_comparison(path):
-        raise InvalidOutput(
-            f"`{path}` exists and is no comparison of repaudit",
-            detail="It was left as it is.",
-            remedy="another name",
-        )

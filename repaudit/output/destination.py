@@ -12,7 +12,7 @@ from repaudit.output.formats import Format, is_ours
 from repaudit.report.sidecar import sidecar_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 REPORT_NAME = "report.json"
 FIGURES = "figures"
@@ -59,7 +59,7 @@ def prepare(wanted: Sequence[str]) -> Outputs:
         else:
             files.append(Target(path, _format(path)))
     for target in files:
-        _require_writable(target.path)
+        require_writable(target.path)
         if target.format is Format.JSON:
             _require_our_rows(target.path)
     for folder in folders:
@@ -110,7 +110,17 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def _require_writable(path: Path) -> None:
+def require_writable(path: Path, is_own: Callable[[Path], bool] = is_ours, kind: str = "report") -> None:
+    """Proves that a file can be written and that nothing of others lies there.
+
+    Args:
+        path: of the file.
+        is_own: whether a file that lies there was written by repaudit as one of this kind.
+        kind: how errors call it.
+
+    Raises:
+        InvalidOutput: a missing or read-only folder, a folder in its place, or a file that is not ours.
+    """
     if not path.parent.is_dir():
         raise _missing(path.parent)
     if path.is_dir():
@@ -120,9 +130,9 @@ def _require_writable(path: Path) -> None:
             pass
     except OSError as error:
         raise _read_only(path, error) from None
-    if path.exists() and not is_ours(path):
+    if path.exists() and not is_own(path):
         raise InvalidOutput(
-            f"`{path}` exists and is no report of repaudit", detail="It was left as it is.", remedy="another name"
+            f"`{path}` exists and is no {kind} of repaudit", detail="It was left as it is.", remedy="another name"
         )
 
 
