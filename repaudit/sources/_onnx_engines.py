@@ -13,6 +13,7 @@ import torch
 from repaudit.errors import InvalidModel
 from repaudit.foreign import said
 from repaudit.sources._onnx_network import TYPES, OnnxNetwork
+from repaudit.sources._onnx_plainer import plainer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,15 +105,17 @@ def _opened(
 
 def twin_of(model: onnx.ModelProto) -> Twin:
     """The graph as a torch module in float32."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks of the converter about itself
-            import onnx2torch
+    reason = ""
+    for prepared in (_modern, plainer):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # remarks of the converter about itself
+                import onnx2torch
 
-            module = onnx2torch.convert(_modern(model))
-    except Exception as error:  # what a converter raises on operators that it does not know
-        return Twin(None, f"onnx2torch cannot convert the graph ({said(error)})")
-    return Twin(module.float().eval(), None)
+                return Twin(onnx2torch.convert(prepared(model)).float().eval(), None)
+        except Exception as error:  # what a converter raises on operators that it does not know
+            reason = f"onnx2torch cannot convert the graph ({said(error)})"
+    return Twin(None, reason)
 
 
 def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
