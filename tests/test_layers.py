@@ -7,10 +7,10 @@ import repaudit
 
 ROOT = Path(repaudit.__file__).parent
 LAYERS = [
-    {"errors", "progress", "preprocessing", "foreign"},
+    {"errors", "progress", "preprocessing", "foreign", "archives"},
     {"randomness", "shipped", "cache", "store", "published"},
     {"metrics"},
-    {"finding"},
+    {"finding", "heads"},
     {"profiles"},
     {"report"},
     {"compare", "gates"},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from repaudit.archives import bomb
 from repaudit.data import Layout
 from repaudit.data._arrays import ArrayImages, ArrayListing, open_arrays
 from repaudit.data._folders import require_file
@@ -65,6 +66,13 @@ def _refuse_other_shape(raw: np.ndarray, count: int, path: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
+    grown = bomb(path)
+    if grown is not None:
+        raise InvalidData(
+            f"{path} is not unpacked: {grown}",
+            detail="no photographs shrink so much; the archive was made to fill a memory",
+            remedy="numpy.savez without compression, if the images are your own",
+        )
     try:
         with path.open("rb") as stream:
             _refuse_no_archive(stream.read(8), path)

@@ -204,8 +204,11 @@ def is_script(path: Path) -> bool:
     """Whether a file is a TorchScript archive, which brings its own code, and no checkpoint."""
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(part.split("/")[1:2] == ["code"] for part in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(part.split("/")[1:2] == ["code"] for part in archive.namelist())
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):  # torn: told by who reads it
+        return False
 
 
 def _route(ref: str) -> tuple[str, str]:

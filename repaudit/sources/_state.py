@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from repaudit.archives import GROWTH, HARMLESS, bomb
 from repaudit.errors import InvalidModel
 from repaudit.sources import is_script
 
@@ -44,7 +45,8 @@ def read_state(path: Path, *, trust_pickle: bool) -> StoredState:
         trust_pickle: allow unpickling of anything.
 
     Raises:
-        InvalidModel: the file is missing, empty, truncated, no checkpoint, holds no weights, or would run code.
+        InvalidModel: the file is missing, empty, truncated, no checkpoint, holds no weights, would run code or would
+            fill the memory.
     """
     if not path.is_file():
         raise InvalidModel(
@@ -55,6 +57,7 @@ def read_state(path: Path, *, trust_pickle: bool) -> StoredState:
         digest = file_sha256(path)
     except OSError as error:
         raise InvalidModel(f"`{path}` cannot be read", detail=str(error), remedy=f"chmod u+r {path}") from None
+    refuse_bomb(path)
     notes: list[str] = []
     if path.suffix == ".safetensors":
         content: object = _read_safetensors(path)
@@ -62,6 +65,43 @@ def read_state(path: Path, *, trust_pickle: bool) -> StoredState:
         content = _read_pickle(path, trust_pickle, notes)
     tensors = _tensors(_unnest(content, path, notes), path, notes)
     return StoredState(tensors=tensors, notes=tuple(notes), sha256=digest)
+
+
+def refuse_bomb(path: Path) -> None:
+    """Refuses an archive that would grow far beyond its size, before anything of it is unpacked.
+
+    Raises:
+        InvalidModel: with both sizes.
+    """
+    grown = bomb(path)
+    if grown is not None:
+        raise InvalidModel(
+            f"`{path}` is not unpacked: {grown}",
+            detail="torch stores weights as they are; an archive that grows so much was made to fill a memory",
+            remedy="the file from whoever trained the network, and its checksum",
+        )
+
+
+def trusted(path: Path, danger: str | None, *, trust_pickle: bool) -> tuple[str, ...]:
+    """The note on a program that may run code, where that is allowed.
+
+    Args:
+        path: of the program.
+        danger: what of it may run code, in words; None where nothing does.
+        trust_pickle: allow it.
+
+    Raises:
+        InvalidModel: it may run code and is not trusted.
+    """
+    if danger is None:
+        return ()
+    if trust_pickle:
+        return (f"loaded {path.name}, which may run any code (--trust-pickle)",)
+    raise InvalidModel(
+        f"`{path}` cannot be read without running code from it",
+        detail=danger,
+        remedy="--trust-pickle if you trust whoever made the file, or an ONNX export, which runs no code",
+    )
 
 
 def file_sha256(path: Path) -> str:
@@ -161,6 +201,7 @@ def _tensors(content: Mapping[object, object], path: Path, notes: list[str]) -> 
     if left_out:
         notes.append(f"{len(left_out)} entries beside the weights ignored: {', '.join(left_out[:4])}")
     for name, tensor in tensors.items():
+        _refuse_inflated(name, tensor, path)
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise InvalidModel(
                 f"`{path}`: weights `{name}` hold NaN or infinity",
@@ -168,6 +209,18 @@ def _tensors(content: Mapping[object, object], path: Path, notes: list[str]) -> 
                 remedy="an earlier checkpoint of the same training: this one diverged",
             )
     return tensors
+
+
+def _refuse_inflated(name: str, tensor: torch.Tensor, path: Path) -> None:
+    """A pickle may say that a few stored numbers are a tensor of any size."""
+    if tensor.layout is not torch.strided:
+        return
+    stored, claimed = tensor.untyped_storage().nbytes(), tensor.numel() * tensor.element_size()
+    if claimed > max(HARMLESS, GROWTH * stored):
+        raise InvalidModel(
+            f"`{path}` is not unpacked: `{name}` makes {claimed:,} bytes of {stored:,}",
+            remedy="the file from whoever trained the network, and its checksum",
+        )
 
 
 def _is_refusal(error: pickle.UnpicklingError) -> bool:

@@ -11,6 +11,8 @@ import torch
 
 from repaudit.errors import InvalidModel
 from repaudit.foreign import said
+from repaudit.sources._script_guard import code_in_script
+from repaudit.sources._state import trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,20 +36,31 @@ class ScriptedEnd:
     name: str
 
 
-def read_script(path: Path, device: torch.device) -> torch.jit.ScriptModule:
-    """The program of a file.
+def read_script(
+    path: Path, device: torch.device, *, trust_pickle: bool
+) -> tuple[torch.jit.ScriptModule, tuple[str, ...]]:
+    """The program of a file, and a note where it is trusted to reach beyond its own tensors.
 
     Raises:
-        InvalidModel: it is none, or cannot be read by this torch.
+        InvalidModel: it is none, cannot be read by this torch, or may reach files and is not trusted.
     """
+    try:
+        danger = code_in_script(path)
+    except Exception as error:  # torch raises whatever its reader met
+        raise _no_script(path, error) from None
+    notes = trusted(path, danger, trust_pickle=trust_pickle)
     try:
         with _old_age_ignored():
             module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
-    except Exception as error:  # torch raises whatever its reader met
-        raise InvalidModel(
-            f"`{path}` is no TorchScript program that this torch reads", detail=said(error), remedy="torch.jit.save"
-        ) from None
-    return module.eval()
+    except Exception as error:
+        raise _no_script(path, error) from None
+    return module.eval(), notes
+
+
+def _no_script(path: Path, error: Exception) -> InvalidModel:
+    return InvalidModel(
+        f"`{path}` is no TorchScript program that this torch reads", detail=said(error), remedy="torch.jit.save"
+    )
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from repaudit.foreign import said
 from repaudit.sources import Draft, Source
 from repaudit.sources._batches import in_batches
 from repaudit.sources._exported_graph import ended
+from repaudit.sources._exported_guard import code_in_export
 from repaudit.sources._read_head import ReadHead, no_head, prove
-from repaudit.sources._state import file_sha256
+from repaudit.sources._state import file_sha256, refuse_bomb, trusted
 from repaudit.sources._torchscript import ScriptedEnd, find_linear, read_script
 
 if TYPE_CHECKING:
@@ -58,27 +59,30 @@ def open_exported(name: str, request: ModelRequest) -> Draft:
     """The network of the file `name`.
 
     Raises:
-        InvalidModel: it is no exported program, or takes arguments that it has not.
+        InvalidModel: it is no exported program, may run code, would fill the memory, or takes arguments that it
+            has not.
     """
     path = Path(name)
     if request.arguments:
         raise InvalidModel(f"`{name}` is a program, which takes no arguments", remedy="--set model.… left out")
     if not path.is_file():
         raise InvalidModel(f"there is no file `{path}`", remedy="the path of a .pt2 or TorchScript file")
+    refuse_bomb(path)
     return _exported(path, request) if path.suffix == ".pt2" else _scripted(path, request)
 
 
 def _exported(path: Path, request: ModelRequest) -> Draft:
     try:
+        danger = code_in_export(path)
+    except Exception as error:  # torch raises whatever its reader met
+        raise _no_export(path, error) from None
+    notes = [*trusted(path, danger, trust_pickle=request.trust_pickle)]
+    try:
         program = torch.export.load(str(path))
         shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name in _inputs(program))
-        end = ended(program.module())
-    except Exception as error:  # torch raises whatever its reader met
-        raise InvalidModel(
-            f"`{path}` is no program of torch.export that this torch reads",
-            detail=said(error),
-            remedy="torch.export.save",
-        ) from None
+        end = ended(program.module(check_guards=False))  # guards are source code of the file
+    except Exception as error:
+        raise _no_export(path, error) from None
     sides = [side if isinstance(side, int) else None for side in shape]
     if len(sides) != 4:
         raise InvalidModel(
@@ -87,7 +91,7 @@ def _exported(path: Path, request: ModelRequest) -> Draft:
         )
     module = end.module.to(request.device)
     network = ExportedNetwork(module, module, sides[0])
-    notes = _batch_note(sides[0])
+    notes += _batch_note(sides[0])
     if end.softmax:
         notes.append("the program ends in a softmax: its input is taken as the logits")
     weights = None if end.head is None else (end.head.weight, end.head.bias, end.head.name)
@@ -98,12 +102,18 @@ def _exported(path: Path, request: ModelRequest) -> Draft:
     )  # fmt: skip
 
 
+def _no_export(path: Path, error: Exception) -> InvalidModel:
+    return InvalidModel(
+        f"`{path}` is no program of torch.export that this torch reads", detail=said(error), remedy="torch.export.save"
+    )
+
+
 def _inputs(program: torch.export.ExportedProgram) -> tuple[str, ...]:
     return tuple(program.graph_signature.user_inputs)
 
 
 def _scripted(path: Path, request: ModelRequest) -> Draft:
-    module = read_script(path, request.device)
+    module, notes = read_script(path, request.device, trust_pickle=request.trust_pickle)
     end = find_linear(module)
     weights, reason = None, end if isinstance(end, str) else None
     ask: Callable[[torch.Tensor], object] = module
@@ -115,7 +125,7 @@ def _scripted(path: Path, request: ModelRequest) -> Draft:
 
         ask, weights = ask_both, (end.weight, end.bias, end.name)
     network = ExportedNetwork(module, ask, None)
-    return _draft(path, network, str(module.graph), [], partial(_prove, network, weights, reason, request.device))
+    return _draft(path, network, str(module.graph), [*notes], partial(_prove, network, weights, reason, request.device))
 
 
 def _draft(
