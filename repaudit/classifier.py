@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
+    from repaudit.finding import Notice
     from repaudit.preprocessing import Preprocess
 
 
@@ -66,6 +67,8 @@ class Card:
     head: HeadCard
     notes: tuple[str, ...] = ()
     """Remarks of the loading: which nested key was used, what was stripped."""
+    notices: tuple[Notice, ...] = ()
+    """What a reader of the report must know of how it was loaded."""
     checked_size: tuple[int, int] | None = None
     """(height, width) of the images on which it was checked when it was loaded, where it was."""
     engines: Mapping[str, str] = field(default_factory=dict)

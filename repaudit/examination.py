@@ -131,7 +131,7 @@ def examine(
         shape=conditions.shape,
         clean_pass_s=clean_pass_s,
         clean_rows=clean_rows,
-        notices=[*images.notices, *([] if notice is None else [notice])],
+        notices=[*images.notices, *classifier.card.notices, *([] if notice is None else [notice])],
     )
     material = Material(
         classifier=classifier,

@@ -88,6 +88,8 @@ def open_model(request: ModelRequest) -> Classifier:
     request.progress.note(f"{request.ref} -> {card.resolved} (sha256 {card.weights_sha256[:12]})")
     for note in card.notes:
         request.progress.note(f"  {note}")
+    for notice in card.notices:
+        request.progress.note(f"warning: {notice.message}")
     return classifier
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from repaudit.classifier import Capability, Card, Classifier, HeadCard
 from repaudit.errors import InvalidModel
 from repaudit.sources._head import find_head
+from repaudit.sources._own_normalisation import normalised_twice
 from repaudit.sources._preprocess import read_preprocess
 from repaudit.sources._softmax import uncover_logits
 from repaudit.sources._state import state_sha256
@@ -76,16 +77,19 @@ def assemble(draft: Draft, request: ModelRequest) -> Classifier:
     if _gives_gradients(probe):
         capabilities.add(Capability.GRADIENTS)
     else:
-        notes.append("the network gives no gradients (it detaches, or runs under no_grad)")
+        why = draft.no_gradients or "the network detaches, or runs under no_grad"
+        notes.append(f"no gradients: {why}; only attacks that need none can run (square, transfer)")
     if draft.class_ids is not None and len(draft.class_ids) != classes:
         notes.append(f"{len(draft.class_ids)} class names for {classes} classes: names not used")
     known = draft.class_ids if draft.class_ids is not None and len(draft.class_ids) == classes else None
+    twice = normalised_twice(draft.own_normalisation, preprocess)
     card = replace(
         card,
         classes_count=classes,
         class_ids=known,
         head=found.card,
         notes=tuple(notes),
+        notices=() if twice is None else (twice,),
         checked_size=probe.size,
         operations=_operations(probe),
     )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from repaudit.preprocessing import Layout, Preprocess
     from repaudit.progress import Progress
     from repaudit.sources._head import FoundHead
+    from repaudit.sources._own_normalisation import OwnNormalisation
 
 ArgumentValue: TypeAlias = str | int | float | bool
 
@@ -68,6 +69,10 @@ class Draft:
     """Versions of programs other than torch that answer, by name."""
     gradients_elsewhere: bool = False
     """Another program than the one that answers gives the gradients."""
+    own_normalisation: OwnNormalisation | None = None
+    """What the network itself does to its input before its first layer, where that is seen to normalise."""
+    no_gradients: str | None = None
+    """Why no gradients reach the pixels, where the source knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,8 @@ from repaudit.sources import Draft, Source
 from repaudit.sources._batches import in_batches
 from repaudit.sources._exported_graph import ended
 from repaudit.sources._exported_guard import code_in_export
+from repaudit.sources._first_steps import steps_of_program, steps_of_script
+from repaudit.sources._own_normalisation import OwnNormalisation, composed
 from repaudit.sources._read_head import ReadHead, no_head, prove
 from repaudit.sources._state import file_sha256, refuse_bomb, trusted
 from repaudit.sources._torchscript import ScriptedEnd, find_linear, read_script
@@ -98,7 +100,7 @@ def _exported(path: Path, request: ModelRequest) -> Draft:
     height, width = sides[2:]
     return _draft(
         path, network, str(end.module.graph), notes, partial(_prove, network, weights, end.reason, request.device),
-        size=None if height is None or width is None else (height, width),
+        composed(steps_of_program(end.module)), size=None if height is None or width is None else (height, width),
     )  # fmt: skip
 
 
@@ -125,7 +127,10 @@ def _scripted(path: Path, request: ModelRequest) -> Draft:
 
         ask, weights = ask_both, (end.weight, end.bias, end.name)
     network = ExportedNetwork(module, ask, None)
-    return _draft(path, network, str(module.graph), [*notes], partial(_prove, network, weights, reason, request.device))
+    return _draft(
+        path, network, str(module.graph), [*notes], partial(_prove, network, weights, reason, request.device),
+        composed(steps_of_script(module)),
+    )  # fmt: skip
 
 
 def _draft(
@@ -134,6 +139,7 @@ def _draft(
     graph: str,
     notes: list[str],
     find_head: Callable[[Callable[[int], torch.Tensor]], FoundHead],
+    own_normalisation: OwnNormalisation | None,
     size: tuple[int, int] | None = None,
 ) -> Draft:
     return Draft(
@@ -146,6 +152,7 @@ def _draft(
         notes=tuple(notes),
         size=size,
         find_head=find_head,
+        own_normalisation=own_normalisation,
     )
 
 
