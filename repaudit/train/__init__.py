@@ -1,0 +1,1 @@
+"""Baselines that can be compared: the same network, weights, order and crops, trained with different labels."""
