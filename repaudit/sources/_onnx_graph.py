@@ -9,9 +9,11 @@ import numpy as np
 
 from repaudit.errors import InvalidModel, nearest
 from repaudit.preprocessing import Layout
+from repaudit.sources._onnx_file import values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import onnx
 
@@ -20,6 +22,8 @@ SHAPING = frozenset({"Identity", "Flatten", "Squeeze", "Reshape", "Cast", "Dropo
 AVERAGING = frozenset({"GlobalAveragePool", "ReduceMean"})
 """Means over positions, which a 1×1 convolution commutes with."""
 SOFTMAX = frozenset({"Softmax", "LogSoftmax"})
+QUANTIZED = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "QGemm"})
+"""Operators that round to few bits what goes through them."""
 COLOURS = (1, 3, 4)
 """Channels that tell an axis of colours from one of pixels."""
 LONGEST = 40
@@ -57,11 +61,12 @@ class GraphEnd:
     """Why no linear layer was found."""
 
 
-def find_end(model: onnx.ModelProto, output: str | None, name: str) -> GraphEnd:
+def find_end(model: onnx.ModelProto, folder: Path, output: str | None, name: str) -> GraphEnd:
     """Looks from the output backwards.
 
     Args:
-        model: with its weights.
+        model: with its weights, or with their places.
+        folder: in which files of weights lie.
         output: which of several outputs holds the logits; None where there is one.
         name: how errors call the file.
 
@@ -73,7 +78,7 @@ def find_end(model: onnx.ModelProto, output: str | None, name: str) -> GraphEnd:
     producers = {tensor: node for node in graph.node for tensor in node.output}
     entry, shape = _entry(graph, weights, name)
     logits, softmax = _logits(_chosen(graph, output, name), producers)
-    head, reason = _linear_end(logits, producers, _Constants(graph, weights, producers))
+    head, reason = _linear_end(logits, producers, _Constants(weights, producers, folder))
     return GraphEnd(entry, shape, _layout(shape, name), logits, softmax, head, reason)
 
 
@@ -81,32 +86,45 @@ class _Constants:
     """Values of the graph that depend on no input."""
 
     def __init__(
-        self,
-        graph: onnx.GraphProto,
-        weights: Mapping[str, onnx.TensorProto],
-        producers: Mapping[str, onnx.NodeProto],
+        self, weights: Mapping[str, onnx.TensorProto], producers: Mapping[str, onnx.NodeProto], folder: Path
     ) -> None:
-        self._weights, self._producers = weights, producers
+        self._weights, self._producers, self._folder = weights, producers, folder
 
     def get(self, name: str) -> np.ndarray | None:
-        """The value of a weight or constant, through Identity, Cast and Transpose; None where it is none."""
-        from onnx import numpy_helper
-
+        """The value of a weight or constant, through what only moves or rescales it; None where it is none."""
         if name in self._weights:
-            return numpy_helper.to_array(self._weights[name])
+            return values(self._weights[name], self._folder)
         node = self._producers.get(name)
         if node is None:
             return None
-        if node.op_type == "Constant":
-            value = next((each for each in node.attribute if each.name == "value"), None)
-            return None if value is None else numpy_helper.to_array(value.t)
-        if node.op_type in {"Identity", "Cast"}:
-            return self.get(node.input[0])
-        if node.op_type == "Transpose":
-            inner = self.get(node.input[0])
-            order = next((list(each.ints) for each in node.attribute if each.name == "perm"), None)
-            return None if inner is None else np.transpose(inner, order)
-        return None
+        match node.op_type:
+            case "Constant":
+                value = next((each for each in node.attribute if each.name == "value"), None)
+                return None if value is None else values(value.t, self._folder)
+            case "Identity" | "Cast":
+                return self.get(node.input[0])
+            case "Transpose":
+                inner = self.get(node.input[0])
+                order = next((list(each.ints) for each in node.attribute if each.name == "perm"), None)
+                return None if inner is None else np.transpose(inner, order)
+            case "DequantizeLinear":
+                return self._dequantized(node)
+            case _:
+                return None
+
+    def _dequantized(self, node: onnx.NodeProto) -> np.ndarray | None:
+        """(stored - zero point) × scale, along an axis where there are several scales; None for scales by blocks."""
+        stored, scale = (self.get(each) for each in node.input[:2])
+        zero = self.get(node.input[2]) if len(node.input) > 2 and node.input[2] else np.zeros(1)
+        given = {each.name: each.i for each in node.attribute}
+        if stored is None or scale is None or zero is None or given.get("block_size") or scale.ndim > 1:
+            return None
+        along = [1] * stored.ndim
+        if scale.size > 1:
+            along[given.get("axis", 1)] = scale.size
+        moved = stored.astype(np.float32) - zero.astype(np.float32).reshape(along if zero.size > 1 else 1)
+        found: np.ndarray = moved * scale.astype(np.float32).reshape(along if scale.size > 1 else 1)
+        return found
 
 
 def _entry(
@@ -134,8 +152,8 @@ def _layout(shape: tuple[int | None, ...], name: str) -> Layout:
         return Layout.NCHW
     if last in COLOURS:
         return Layout.NHWC
-    if first is None and last is None:
-        return Layout.NCHW
+    if first is None or last is None:
+        return Layout.NCHW if first is None else Layout.NHWC
     raise InvalidModel(
         f"the input of `{name}` has shape {_told(shape)}, in which no axis is one of colours",
         remedy="a network that takes images of 1, 3 or 4 channels",
@@ -189,7 +207,9 @@ def _linear_end(
             continue
         found = _READERS.get(node.op_type, _none)(node, producers, constants)
         if found is None:
-            return None, f"the last layer is `{node.op_type}`, which is not linear, or its weights are computed"
+            quantized = any(each.op_type in QUANTIZED for each in producers.values())
+            why = ": the graph rounds to few bits (quantised)" if quantized else ", or its weights are computed"
+            return None, f"the last layer is `{node.op_type}`, which is not linear{why}"
         return found, None
     return None, f"no linear layer among the last {LONGEST} nodes"
 

@@ -14,15 +14,19 @@ from repaudit.errors import InvalidModel
 from repaudit.preprocessing import Layout
 from repaudit.sources import Draft, Source
 from repaudit.sources._assemble import SIZES_TRIED
-from repaudit.sources._onnx_engines import cut, differs, session, twin_of
-from repaudit.sources._onnx_file import graph_sha256, read_onnx, weights_sha256
+from repaudit.sources._first_steps import steps_of_onnx
+from repaudit.sources._onnx_engines import cut, differs, twin_of
+from repaudit.sources._onnx_file import graph_sha256, read_onnx, weights_sha256, with_weights
 from repaudit.sources._onnx_graph import find_end
 from repaudit.sources._onnx_network import OnnxNetwork, prove_head
+from repaudit.sources._onnx_session import session
+from repaudit.sources._own_normalisation import composed
 from repaudit.sources._preprocess import from_metadata, read_preprocess
 
 if TYPE_CHECKING:
     import onnx
 
+    from repaudit.preprocessing import Preprocess
     from repaudit.sources import ModelRequest
     from repaudit.sources._onnx_graph import GraphEnd
 
@@ -38,14 +42,15 @@ def open_onnx(name: str, request: ModelRequest) -> Draft:
     path = Path(name)
     output = _output(request)
     stored = read_onnx(path)
-    end = find_end(stored.model, output, path.name)
+    end = find_end(stored.model, stored.folder, output, path.name)
     model, names = cut(stored.model, end)
-    twin = twin_of(model)
-    network = OnnxNetwork(session(model, request.device, path.name), twin.module, end, names)
-    notes, reason = [], twin.reason
+    twin = twin_of(with_weights(model, stored.folder))
+    running, note = session(model, stored.folder, request.device, path.name)
+    network = OnnxNetwork(running, twin.module, end, names)
+    notes, reason = [] if note is None else [note], twin.reason
     preprocess = from_metadata({each.key: each.value for each in stored.model.metadata_props}, path.name)
     asked = preprocess if request.preprocess is None else read_preprocess(request.preprocess)
-    trial = _trial(network, end, None if asked is None else asked.size)
+    trial = _trial(network, end, asked)
     if reason is None:
         reason = "no images were found that the graph takes" if trial is None else differs(network, trial)
     if reason is not None:
@@ -54,8 +59,6 @@ def open_onnx(name: str, request: ModelRequest) -> Draft:
         notes.append("the graph ends in a softmax: its input is taken as the logits")
     if end.shape[0] is not None:
         notes.append(f"the graph takes batches of {end.shape[0]}: others are padded and split")
-    if reason is not None:
-        notes.append(f"no gradients: {reason}; only attacks that need none can run (square, transfer)")
     height, width = end.shape[2:] if end.layout == "nchw" else end.shape[1:3]
     return Draft(
         network=network,
@@ -67,11 +70,13 @@ def open_onnx(name: str, request: ModelRequest) -> Draft:
         notes=tuple(notes),
         layout=end.layout,
         size=None if height is None or width is None else (height, width),
-        weights_sha256=weights_sha256(stored.model),
+        weights_sha256=weights_sha256(stored.model, stored.folder),
         params_count=_params_count(stored.model),
         find_head=partial(prove_head, network, end, request.device),
         engines=_engines(),
         gradients_elsewhere=network.twin is not None,
+        own_normalisation=composed(steps_of_onnx(stored.model, end.input, path.parent)),
+        no_gradients=reason,
     )
 
 
@@ -96,17 +101,18 @@ def _params_count(model: onnx.ModelProto) -> int:
     return sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer if len(tensor.dims) > 0)
 
 
-def _trial(network: OnnxNetwork, end: GraphEnd, known: tuple[int, int] | None) -> torch.Tensor | None:
+def _trial(network: OnnxNetwork, end: GraphEnd, known: Preprocess | None) -> torch.Tensor | None:
     """Images that the graph answers with a row of logits each; None where there are none of any usual size.
 
     Args:
         network: asked by onnxruntime alone.
         end: what is known of the input.
-        known: (height, width) by the preprocessing.
+        known: size and channels by the preprocessing.
     """
-    sizes = [known] if known is not None else [(side, side) for side in SIZES_TRIED]
+    colours = 3 if known is None else known.channels
+    sizes = [known.size] if known is not None and known.size else [(side, side) for side in SIZES_TRIED]
     for height, width in sizes:
-        wanted = (3, height, width) if end.layout is Layout.NCHW else (height, width, 3)
+        wanted = (colours, height, width) if end.layout is Layout.NCHW else (height, width, colours)
         sides = [own or other for own, other in zip(end.shape[1:], wanted, strict=True)]
         images = torch.rand(2, *sides, generator=torch.Generator().manual_seed(1))
         try:

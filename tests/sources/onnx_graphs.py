@@ -19,6 +19,7 @@ class Recipe:
     """Gemm, MatMul or Conv: how the linear layer is written."""
     softmax: bool = False
     nhwc: bool = False
+    channels: int = CHANNELS
     batch: int | None = None
     opset: int = 13
     dtype: type = np.float32
@@ -30,13 +31,13 @@ class Recipe:
     def __post_init__(self):
         rng = np.random.default_rng(self.seed)
         self.weights = {
-            "kernel": rng.normal(0, 0.5, (WIDTH, CHANNELS, 3, 3)).astype(self.dtype),
+            "kernel": rng.normal(0, 0.5, (WIDTH, self.channels, 3, 3)).astype(self.dtype),
             "head": rng.normal(0, 1, (CLASSES, WIDTH)).astype(self.dtype),
             "bias": rng.normal(0, 0.3, CLASSES).astype(self.dtype),
         }
 
     def features(self, images: np.ndarray) -> np.ndarray:
-        """(n, WIDTH) in float64, of (n, 3, 8, 8) images, by loops over positions."""
+        """(n, WIDTH) in float64, of (n, channels, 8, 8) images, by loops over positions."""
         kernel = self.weights["kernel"].astype(np.float64)
         found = np.zeros((len(images), WIDTH, SIDE - 2, SIDE - 2))
         for row in range(SIDE - 2):
@@ -52,9 +53,9 @@ class Recipe:
 
     def model(self) -> onnx.ModelProto:
         kind = KINDS[self.dtype]
-        images = [self.batch or "n", CHANNELS, SIDE, SIDE]
+        images = [self.batch or "n", self.channels, SIDE, SIDE]
         if self.nhwc:
-            images = [images[0], SIDE, SIDE, CHANNELS]
+            images = [images[0], SIDE, SIDE, self.channels]
         stored = dict(self.weights)
         nodes = [helper.make_node("Transpose", ["images"], ["planes"], perm=[0, 3, 1, 2])] if self.nhwc else []
         nodes += [
