@@ -12,8 +12,10 @@ from repaudit import __version__, cache
 
 PACKAGES = (
     *("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "pydantic", "typer", "rich"),
-    *("jinja2", "matplotlib"),
+    *("jinja2", "matplotlib", "onnx", "onnxruntime", "onnx2torch"),
 )
+BUILDS = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime")}
+"""Distributions that bring the same package along."""
 ABSENT = "absent"
 
 
@@ -27,6 +29,8 @@ class Diagnosis:
     devices: tuple[str, ...]
     threads: int | None
     """Of torch; None where there is none that can be imported."""
+    providers: tuple[str, ...]
+    """What onnxruntime was built to run on, such as `CUDA` and `CPU`; empty where it cannot be imported."""
     cache_folder: Path
     cache_bytes: int
     cache_writable: bool
@@ -60,6 +64,7 @@ def diagnose() -> Diagnosis:
         packages=packages,
         devices=devices,
         threads=threads,
+        providers=_providers(packages),
         cache_folder=folder,
         cache_bytes=cache.size(),
         cache_writable=obstacle is None,
@@ -87,6 +92,19 @@ def _torch() -> tuple[list[str], int]:
     return found, torch.get_num_threads()
 
 
+def _providers(packages: dict[str, str]) -> tuple[str, ...]:
+    """Also notes at its version that onnxruntime is broken, where it is."""
+    if packages["onnxruntime"] == ABSENT:
+        return ()
+    try:
+        import onnxruntime
+
+        return tuple(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
+    except (ImportError, OSError):  # OSError: a library below it is missing
+        packages["onnxruntime"] += " (cannot be imported)"
+        return ()
+
+
 def _data_found() -> list[str]:
     found = ["digits"]
     imagenet = os.environ.get("IMAGENET_DIR")
@@ -97,7 +115,9 @@ def _data_found() -> list[str]:
 
 
 def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ABSENT
+    for build in BUILDS.get(name, (name,)):
+        try:
+            return version(build) if build == name else f"{version(build)} ({build})"
+        except PackageNotFoundError:
+            continue
+    return ABSENT

@@ -96,3 +96,26 @@ def test_one_thread_is_no_threads(monkeypatch, threads, said):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
 
     assert diagnose().line.endswith(f", {said}")
+
+
+def test_the_programs_that_run_onnx_files_are_listed_under_the_package_that_is_imported():
+    found = diagnose()
+
+    assert {"onnx", "onnxruntime", "onnx2torch"} <= set(found.packages)
+    assert found.packages["onnxruntime"] != "absent"
+    assert "CPU" in found.providers
+
+
+@pytest.mark.parametrize(("installed", "said"), [(False, "absent"), (True, "(cannot be imported)")])
+def test_an_onnxruntime_that_is_missing_or_broken_has_no_providers(monkeypatch, tmp_path, capsys, installed, said):
+    monkeypatch.setenv("REPAUDIT_CACHE", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # an import of it fails
+    if not installed:
+        monkeypatch.setattr("repaudit.doctor.version", absent)
+
+    found = diagnose()
+    assert main(["doctor"]) == 0
+
+    assert found.providers == ()
+    assert found.packages["onnxruntime"].endswith(said)
+    assert "providers" not in capsys.readouterr().out

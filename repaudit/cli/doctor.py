@@ -45,6 +45,7 @@ def doctor(
     for label, items in (
         ("packages", [f"{name} {number}" for name, number in found.packages.items()]),
         ("devices", found.devices),
+        *((("providers", [f"{', '.join(found.providers)} (of onnxruntime)"]),) if found.providers else ()),
         ("cache", [f"{found.cache_folder} ({state})"]),
         ("data", found.data),
     ):
