@@ -241,6 +241,24 @@ def test_weights_of_another_network_are_refused_with_the_keys_that_differ(tiny_n
     assert "0.weight (6, 3, 3, 3) for (16, 3, 4, 4)" in reshaped
 
 
+@pytest.mark.parametrize(
+    ("weights_of", "arch", "missing"),
+    [("resnet18", "resnet50", "layer1.0.conv3.weight"), ("resnet18", "vit_tiny_patch16_224", "cls_token")],
+)
+def test_weights_in_the_wrong_arch_are_refused_with_the_first_keys_that_differ(tmp_path, weights_of, arch, missing):
+    import timm
+
+    with torch.device("meta"):
+        shapes = timm.create_model(weights_of).state_dict()
+    torch.save({name: torch.zeros(()).expand(value.shape) for name, value in shapes.items()}, tmp_path / "w.pth")
+
+    with pytest.raises(InvalidModel, match=rf"the weights of w\.pth do not fit timm:{arch}") as refusal:
+        load_model(str(tmp_path / "w.pth"), arch=arch)
+
+    assert missing in refusal.value.detail
+    assert refusal.value.remedy.startswith("another --arch")
+
+
 def test_another_number_of_classes_is_answered_with_the_argument_to_set(tiny_network, pixels, tmp_path, opened):
     torch.save(nn.Sequential(*tiny_network[:-1], nn.Linear(6, 9)).state_dict(), tmp_path / "weights.pth")
 

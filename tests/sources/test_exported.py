@@ -2,11 +2,13 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from repaudit.classifier import Capability
+from repaudit.cli.app import main
 from repaudit.errors import InvalidModel
 from repaudit.sources import load_model
 
@@ -155,3 +157,18 @@ def test_preprocessing_is_asked_for_and_never_guessed(tmp_path, network):
 
     with pytest.raises(InvalidModel, match="nothing says how images are normalised"):
         load_model(str(tmp_path / "m.pt2"))
+
+
+@pytest.mark.parametrize(("save", "name"), [(exported, "m.pt2"), (scripted, "m.pt")])
+def test_labels_beyond_the_classes_end_with_status_two_and_both_numbers(
+    tmp_path, network, preprocess, capsys, save, name
+):
+    save(network, tmp_path / name)
+    np.savez(tmp_path / "d.npz", images=np.zeros((6, 8, 8, 3), np.uint8), labels=np.array([0, 1, 2, 3, 9, 1]))
+
+    status = main(["scan", str(tmp_path / name), "--data", f"npz:{tmp_path / 'd.npz'}", "--preprocess", preprocess])
+    told = capsys.readouterr().err
+
+    assert status == 2
+    assert "9" in told
+    assert f"{CLASSES} classes" in told
