@@ -47,18 +47,22 @@ def cache_only() -> Iterator[None]:
 @contextmanager
 def no_downloads() -> Iterator[None]:
     """Keeps the hub and torch.hub from the network, for this block."""
+    from timm.models import _hub as hub_of_timm  # it keeps a name of its own for torch's function
     from torch import hub
 
     def refuse(url: str, *_: object, **__: object) -> None:
         raise OSError(f"the cache lacks {url.rpartition('/')[2]}")
 
-    download = hub.download_url_to_file
-    hub.download_url_to_file = refuse
+    places = (vars(hub), vars(hub_of_timm))
+    before = [names["download_url_to_file"] for names in places]
+    for names in places:
+        names["download_url_to_file"] = refuse
     try:
         with cache_only():
             yield
     finally:
-        hub.download_url_to_file = download
+        for names, download in zip(places, before, strict=True):
+            names["download_url_to_file"] = download
 
 
 @contextmanager

@@ -147,7 +147,9 @@ def _from_yaml(path: Path) -> Preprocess:
     if not path.is_file():
         raise InvalidModel(
             f"`--preprocess {path}` is neither `timm:NAME`, `torchvision:NAME/WEIGHTS` nor a file",
-            remedy="--preprocess FILE.yaml with mean: [0.485, 0.456, 0.406] and std: [0.229, 0.224, 0.225]",
+            remedy=_meant(path)
+            or "--preprocess timm:NAME, --preprocess torchvision:NAME/WEIGHTS, or "
+            "--preprocess FILE.yaml with mean: [0.485, 0.456, 0.406] and std: [0.229, 0.224, 0.225]",
         )
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -158,6 +160,22 @@ def _from_yaml(path: Path) -> Preprocess:
     if not isinstance(given, Mapping):
         raise InvalidModel(f"`{path}` holds no keys", remedy="lines such as `mean: [0.5, 0.5, 0.5]`")
     return from_mapping(given, path.name)
+
+
+def _meant(path: Path) -> str | None:
+    """What a reference to nothing is most like: a file beside it, a misspelt prefix, or a name without its prefix."""
+    beside = nearest(path.name, [each.name for each in path.parent.glob("*.y*ml")], 1)
+    if beside:
+        return f"--preprocess {path.parent / beside[0]}"
+    prefix, colon, name = str(path).partition(":")
+    if colon:
+        near = nearest(prefix, ("timm", "torchvision"), 1)
+        return f"--preprocess {near[0]}:{name}" if near else None
+    if path.suffix in {".yaml", ".yml"}:
+        return None
+    import timm
+
+    return f"--preprocess timm:{path}" if timm.is_model(str(path).partition(".")[0]) else None
 
 
 def _sequence(key: str, value: object, source: str) -> Sequence[object]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from repaudit.errors import InvalidModel, nearest
-from repaudit.foreign import said
 from repaudit.sources import Draft, Source
+from repaudit.sources._bring import cached_download, out_of_reach
 from repaudit.sources._construct import construct, parameter_names
 from repaudit.sources._fit import fit
 from repaudit.sources._hub import cache_only, is_network_failure, no_downloads, quiet, silence
@@ -49,7 +49,7 @@ def open_timm(name: str, request: ModelRequest) -> Draft:
                 f"timm has no pretrained weights for `{name}`", remedy=f"repaudit scan WEIGHTS.pth --arch {name}"
             )
         _refuse_random_parts(config, request, name)
-    network = _pretrained(name, request)
+    network = _reached(name, request, pretrained=True)
     if prefix in ("hf-hub", "hf_hub"):
         _refuse_random_parts(_config_of(network), request, name)
     return _draft(network, name, request, resolved=name if ":" in name else None)
@@ -64,7 +64,7 @@ def build_timm(name: str, request: ModelRequest) -> Draft:
     if ":" not in name:
         _refuse_unknown(name)
     resolved = name if ":" in name else f"timm:{name}"
-    return _draft(_construct(name, request, pretrained=False), name, request, resolved=resolved)
+    return _draft(_reached(name, request, pretrained=False), name, request, resolved=resolved)
 
 
 def pretrained_config(name: str) -> Mapping[str, object]:
@@ -132,44 +132,31 @@ def _known_arguments(name: str) -> list[str]:
     return sorted({argument for kind in classes for argument in parameter_names(kind)} - placement)
 
 
-def _pretrained(name: str, request: ModelRequest) -> nn.Module:
-    """Downloads what the caches lack; a failure to do so names what to bring."""
+def _reached(name: str, request: ModelRequest, *, pretrained: bool) -> nn.Module:
+    """The network of a name; downloads what the caches lack, and says what to bring where that fails.
+
+    Of a name on the hub even a network without weights needs a file: the configuration.
+    """
+    if name.startswith("local-dir:"):
+        return _construct(name, request, pretrained=pretrained)
+    config = {} if ":" in name else pretrained_config(name)
+    on_the_hub = ":" in name or bool(pretrained and config.get("hf_hub_id"))
+    if pretrained and request.offline and not on_the_hub and not cached_download(str(config.get("url"))).is_file():
+        raise out_of_reach(name, config, None, offline=True)
     mute = None
     with ExitStack() as stack:
         stack.enter_context(quiet())
         if request.offline:
             stack.enter_context(no_downloads())
-        elif _is_on_the_hub(name) and (mute := silence()) is not None:
+        elif on_the_hub and (mute := silence()) is not None:
             stack.enter_context(cache_only())
         try:
-            return _construct(name, request, pretrained=True)
+            return _construct(name, request, pretrained=pretrained)
         except InvalidModel as failure:
             cause = mute or failure.__cause__
             if failure.__cause__ is None or cause is None or not is_network_failure(failure.__cause__):
                 raise
-            raise _out_of_reach(name, cause, offline=request.offline) from cause
-
-
-def _is_on_the_hub(name: str) -> bool:
-    return ":" in name or bool(pretrained_config(name).get("hf_hub_id"))
-
-
-def _out_of_reach(name: str, cause: BaseException, *, offline: bool) -> InvalidModel:
-    repository = name.partition(":")[2] or f"timm/{_with_tag(name)}"
-    said_so = "--offline forbids the download" if offline else "they could not be downloaded"
-    return InvalidModel(
-        f"the weights of `{name}` are not in the cache, and {said_so}",
-        detail="" if offline else said(cause),
-        remedy=(
-            f"bring config.json and model.safetensors of the Hugging Face repository {repository} into a FOLDER, "
-            f"then the same command with local-dir:FOLDER in place of {name}"
-        ),
-    )
-
-
-def _with_tag(name: str) -> str:
-    config = pretrained_config(name)
-    return f"{name.partition('.')[0]}.{config.get('tag') or ''}".rstrip(".")
+            raise out_of_reach(name, config, cause, offline=request.offline) from cause
 
 
 def _refuse_random_parts(config: Mapping[str, object], request: ModelRequest, name: str) -> None:

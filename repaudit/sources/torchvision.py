@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from repaudit.errors import InvalidModel, nearest
 from repaudit.sources import Draft, Source
+from repaudit.sources._bring import bring_to, cached_download
 from repaudit.sources._construct import construct, parameter_names
 from repaudit.sources._imagenet import imagenet_wnids
 from repaudit.sources._preprocess import from_torchvision
@@ -112,10 +112,7 @@ def _construct(chosen: ChosenWeights, request: ModelRequest, weights: _Entry | N
 
 
 def _download(chosen: ChosenWeights, request: ModelRequest) -> nn.Module:
-    from torch import hub
-
-    cached = Path(hub.get_dir()) / "checkpoints" / chosen.entry.url.rpartition("/")[2]
-    remedy = f"bring the file {chosen.entry.url} to {cached} (TORCH_HOME moves that folder)"
+    cached, remedy = cached_download(chosen.entry.url), bring_to(chosen.entry.url)
     if request.offline and not cached.is_file():
         raise InvalidModel(f"--offline, and the weights of `{chosen.resolved}` are not in the cache", remedy=remedy)
     try:
