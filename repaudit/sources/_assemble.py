@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from repaudit.classifier import Capability, Card, Classifier, HeadCard
 from repaudit.errors import InvalidModel
-from repaudit.sources._head import find_head
+from repaudit.sources._head import Listening, find_head
 from repaudit.sources._own_normalisation import normalised_twice
 from repaudit.sources._preprocess import read_preprocess
 from repaudit.sources._softmax import uncover_logits
@@ -20,8 +20,9 @@ from repaudit.sources._state import state_sha256
 if TYPE_CHECKING:
     from repaudit.preprocessing import Preprocess
     from repaudit.sources._contract import Draft, ModelRequest
+    from repaudit.sources._head import FoundHead
 
-PROOF_ROWS = 8
+PROOF_ROWS = 4
 SIZES_TRIED = (32, 224, 28, 8, 64, 16, 96, 128, 160, 256, 299, 384, 512)
 """Sides of square images on which a network of unknown input size is tried, in this order."""
 WAYS_TO_GIVE_PREPROCESSING = (
@@ -36,13 +37,18 @@ class _Probe:
     """The classifier under construction, and the size on which it answers."""
 
     classifier: Classifier
+    listening: Listening | None
     size: tuple[int, int]
     outputs: torch.Tensor
-    """(8, c) on proof batch 0."""
+    """(4, c) on proof batch 0."""
 
     def logits(self, index: int) -> torch.Tensor:
-        """(8, c) on the index-th proof batch, autocast off."""
-        return _run(self.classifier, self.size, index)
+        """(4, c) on the index-th proof batch, autocast off."""
+        return _run(self.classifier, self.listening, self.size, index)
+
+    def told(self, index: int) -> torch.Tensor:
+        """The same, without running the network again on the batch on which it ran last."""
+        return self.outputs if index == 0 else self.logits(index)
 
 
 def assemble(draft: Draft, request: ModelRequest) -> Classifier:
@@ -57,24 +63,24 @@ def assemble(draft: Draft, request: ModelRequest) -> Classifier:
     _refuse_broken_weights(network, request.ref)
     card = _card(draft, request, preprocess)
     notes = list(draft.notes)
-    probe = _probe(Classifier(network, card, None, request.device, frozenset()), request.ref)
+    listening = Listening(network) if draft.find_head is None else None
+    probe = _probe(Classifier(network, card, None, request.device, frozenset()), request.ref, listening)
     classes = _count_classes(probe.outputs, request.ref)
     uncovered = uncover_logits(network, probe.outputs, lambda: probe.logits(0))
     if uncovered.note is not None:
         notes.append(uncovered.note)
         bare = Classifier(uncovered.network, card, None, request.device, frozenset())
-        probe = _Probe(bare, probe.size, _run(bare, probe.size, 0))
+        probe = _Probe(bare, listening, probe.size, _run(bare, listening, probe.size, 0))
     if preprocess.size is None:
         notes.append(f"no input size is given; checked on {probe.size[0]}×{probe.size[1]} images")
-    found = (
-        find_head(uncovered.network, classes, probe.logits)
-        if draft.find_head is None
-        else draft.find_head(probe.logits)
-    )
+    found = _head(draft, uncovered.network, classes, probe)
     capabilities = set() if found.head is None else {Capability.FEATURES, Capability.LINEAR_HEAD}
     if found.head is None:
         notes.append(f"no linear head: {found.card.reason}")
-    if _gives_gradients(probe):
+    gradients, operations = _watched(probe)
+    if found.head is not None:
+        found.head.collect()  # which would keep all that its gradient needs
+    if gradients:
         capabilities.add(Capability.GRADIENTS)
     else:
         why = draft.no_gradients or "the network detaches, or runs under no_grad"
@@ -91,7 +97,7 @@ def assemble(draft: Draft, request: ModelRequest) -> Classifier:
         notes=tuple(notes),
         notices=() if twice is None else (twice,),
         checked_size=probe.size,
-        operations=_operations(probe),
+        operations=operations,
     )
     return Classifier(
         uncovered.network,
@@ -101,6 +107,13 @@ def assemble(draft: Draft, request: ModelRequest) -> Classifier:
         frozenset(capabilities),
         gradients_elsewhere=draft.gradients_elsewhere,
     )
+
+
+def _head(draft: Draft, network: nn.Module, classes: int, probe: _Probe) -> FoundHead:
+    if draft.find_head is not None:
+        return draft.find_head(probe.told)
+    heard = None if probe.listening is None else probe.listening.taps(network, classes)
+    return find_head(network, classes, probe.logits if heard is None else probe.told, heard)
 
 
 def _card(draft: Draft, request: ModelRequest, preprocess: Preprocess) -> Card:
@@ -124,10 +137,10 @@ def _card(draft: Draft, request: ModelRequest, preprocess: Preprocess) -> Card:
 
 
 def proof_batch(channels: int, size: tuple[int, int], index: int) -> torch.Tensor:
-    """(8, channels, h, w) in [0, 1]: noise, soft blobs, black and white, always the same for one index."""
+    """(4, channels, h, w) in [0, 1]: noise, soft blobs, black and white, always the same for one index."""
     generator = torch.Generator().manual_seed(index)
-    noise = torch.rand(4, channels, *size, generator=generator)
-    blobs = F.interpolate(torch.rand(2, channels, 4, 4, generator=generator), size, mode="bilinear")
+    noise = torch.rand(1, channels, *size, generator=generator)
+    blobs = F.interpolate(torch.rand(1, channels, 4, 4, generator=generator), size, mode="bilinear")
     flat = torch.stack([torch.zeros(channels, *size), torch.ones(channels, *size)])
     return torch.cat([noise, blobs, flat])
 
@@ -148,6 +161,8 @@ def _refuse_broken_weights(network: nn.Module, ref: str) -> None:
     for name, tensor in network.state_dict().items():
         if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
             continue
+        if bool(tensor.sum().isfinite()):  # cheaper, and never so where a value is not
+            continue
         # Attention masks keep −inf in buffers on purpose; NaN and +inf have no use anywhere.
         broken = ~torch.isfinite(tensor) if name in parameters else tensor.isnan() | tensor.isposinf()
         if bool(broken.any()):
@@ -158,13 +173,15 @@ def _refuse_broken_weights(network: nn.Module, ref: str) -> None:
             )
 
 
-def _run(classifier: Classifier, size: tuple[int, int], index: int) -> torch.Tensor:
+def _run(classifier: Classifier, listening: Listening | None, size: tuple[int, int], index: int) -> torch.Tensor:
+    if listening is not None:
+        listening.forget()
     images = proof_batch(classifier.card.preprocess.channels, size, index)
     with torch.inference_mode(), torch.autocast(classifier.device.type, enabled=False):
         return classifier.logits(images.to(classifier.device))
 
 
-def _probe(classifier: Classifier, ref: str) -> _Probe:
+def _probe(classifier: Classifier, ref: str, listening: Listening | None) -> _Probe:
     """Finds a size that the network takes; refuses outputs that are not one row of numbers per image."""
     preprocess = classifier.card.preprocess
     size = preprocess.size
@@ -173,8 +190,9 @@ def _probe(classifier: Classifier, ref: str) -> _Probe:
     first: Exception | None = None
     try:
         for height, width in tried:
+            side = (height, width)
             try:
-                return _Probe(classifier, (height, width), _run(classifier, (height, width), 0))
+                return _Probe(classifier, listening, side, _run(classifier, listening, side, 0))
             except InvalidModel:
                 raise
             except Exception as error:  # whatever a network raises on images of the wrong shape
@@ -213,19 +231,16 @@ def _count_classes(logits: torch.Tensor, ref: str) -> int:
     return int(logits.shape[1])
 
 
-def _gives_gradients(probe: _Probe) -> bool:
-    images = proof_batch(probe.classifier.card.preprocess.channels, probe.size, 0)[:2].to(probe.classifier.device)
-    with torch.enable_grad():
-        return bool(probe.classifier.logits(images.requires_grad_()).requires_grad)
-
-
-def _operations(probe: _Probe) -> int | None:
+def _watched(probe: _Probe) -> tuple[bool, int | None]:
+    """Whether gradients reach the pixels, and the operations on one image where they can be counted; in one pass."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    images = proof_batch(probe.classifier.card.preprocess.channels, probe.size, 0)[:2].to(probe.classifier.device)
-    try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            probe.classifier.logits(images)
-    except Exception:  # a network that cannot be watched works all the same
-        return None
-    return int(counter.get_total_flops()) // len(images) or None
+    preprocess, device = probe.classifier.card.preprocess, probe.classifier.device
+    image = proof_batch(preprocess.channels, probe.size, 0)[:1].to(device).requires_grad_()
+    with torch.enable_grad():
+        try:
+            with FlopCounterMode(display=False) as counter:
+                reached = probe.classifier.logits(image).requires_grad
+        except Exception:  # a network that cannot be watched works all the same
+            return probe.classifier.logits(image).requires_grad, None
+    return reached, int(counter.get_total_flops()) or None

@@ -45,6 +45,10 @@ class Tap:
             return kept.flatten(2).mean(2)
         return kept if kept.dim() == 2 else kept.flatten(1, -2).mean(1)
 
+    def forget(self) -> None:
+        """As if the layer had not run yet."""
+        self.calls, self._input = 0, None
+
     def remove(self) -> None:
         """Leaves the layer as it was."""
         self._hook.remove()
@@ -88,7 +92,35 @@ class FoundHead:
     card: HeadCard
 
 
-def find_head(network: nn.Module, classes: int, logits_of: Callable[[int], torch.Tensor]) -> FoundHead:
+class Listening:
+    """Taps on the layers that may be the head, placed before it is known how many classes there are.
+
+    So the pass that tells the classes also proves the head: on large networks a pass is what loading costs.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        """Guesses the classes: as many as the last linear layer has outputs."""
+        widths = [width for layer in network.modules() if (width := _width(layer)) is not None]
+        self._network, self._classes = network, widths[-1] if widths else None
+        self._taps = [] if self._classes is None else _taps(network, self._classes)
+
+    def forget(self) -> None:
+        """Another pass is about to begin, and only that one counts."""
+        for tap in self._taps:
+            tap.forget()
+
+    def taps(self, network: nn.Module, classes: int) -> list[Tap] | None:
+        """The taps, which have heard the latest pass, if the guess was right; None, and all removed, if not."""
+        if network is self._network and classes == self._classes:
+            return self._taps
+        for tap in self._taps:
+            tap.remove()
+        return None
+
+
+def find_head(
+    network: nn.Module, classes: int, logits_of: Callable[[int], torch.Tensor], heard: list[Tap] | None = None
+) -> FoundHead:
     """Looks for linear layers whose inputs explain the logits, and proves it.
 
     Shares of several heads are fitted on the first batch and proved on the second, so that learned
@@ -98,8 +130,9 @@ def find_head(network: nn.Module, classes: int, logits_of: Callable[[int], torch
         network: in eval mode.
         classes: width of its logits.
         logits_of: runs the network on the k-th proof batch and returns (b, c) logits.
+        heard: taps on all candidates that have heard a pass on batch 0, whose logits `logits_of` then need not run for.
     """
-    taps = [Tap(name, layer) for name, layer in network.named_modules() if _may_be_head(layer, classes)]
+    taps = _taps(network, classes) if heard is None else heard
     found: FoundHead | None = None
     try:
         logits = logits_of(0).double()
@@ -116,16 +149,21 @@ def find_head(network: nn.Module, classes: int, logits_of: Callable[[int], torch
                 tap.remove()
 
 
-def _may_be_head(layer: nn.Module, classes: int) -> bool:
+def _taps(network: nn.Module, classes: int) -> list[Tap]:
+    return [
+        Tap(name, layer)
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Linear | nn.Conv2d) and _width(layer) == classes
+    ]
+
+
+def _width(layer: nn.Module) -> int | None:
+    """How many classes a layer would tell apart if it were the head; None where it cannot be one."""
     if isinstance(layer, nn.Linear):
-        return layer.out_features == classes
-    return (
-        isinstance(layer, nn.Conv2d)
-        and layer.out_channels == classes
-        and layer.groups == 1
-        and layer.kernel_size == layer.stride == (1, 1)
-        and layer.padding in ((0, 0), 0, "valid", "same")
-    )
+        return layer.out_features
+    if not isinstance(layer, nn.Conv2d) or layer.groups != 1 or layer.padding not in ((0, 0), 0, "valid", "same"):
+        return None
+    return layer.out_channels if layer.kernel_size == layer.stride == (1, 1) else None
 
 
 def _answer(tap: Tap, logits: torch.Tensor) -> torch.Tensor | None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 """Of images that a graph may take."""
+SAME = 1e-4
+"""Share of the spread of an image's logits by which they may differ beside other images."""
 
 
 class OnnxNetwork(nn.Module):
@@ -43,15 +45,35 @@ class OnnxNetwork(nn.Module):
         self.twin = twin
         self._session, self._end, self._names = session, end, list(names)
         self._type = TYPES[session.get_inputs()[0].type]
+        self._twin_batch = end.shape[0]
         self._feature: torch.Tensor | None = None
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Asks the twin where a gradient is wanted, else onnxruntime; short batches are padded, long ones split."""
         wanted = torch.is_grad_enabled() and images.requires_grad and self.twin is not None
-        ask = self._ask_twin if wanted else self._ask_runtime
-        columns = in_batches(ask, images, self._end.shape[0])
+        columns = in_batches(self._ask_twin, images, self._twin_batch) if wanted else self._ask_runtime(images)
         self._feature = columns[1] if len(columns) > 1 else None
         return columns[0]
+
+    def free_twin(self, images: torch.Tensor) -> None:
+        """Asks the twin about all images at once from now on, where that gives what a fixed batch gives.
+
+        Args:
+            images: (b, …) normalised, at least two different ones.
+        """
+        batch = self._twin_batch
+        if self.twin is None or batch is None:
+            return
+        more = images[torch.arange(batch + 1) % len(images)]
+        try:
+            with torch.no_grad():
+                split = in_batches(self._ask_twin, more, batch)[0]
+                together = self._ask_twin(more)[0]
+        except Exception:  # a graph whose reshapes hold the number of images
+            return
+        spread = split.amax(dim=1) - split.amin(dim=1)
+        if together.shape == split.shape and bool(((together - split).abs().amax(dim=1) <= SAME * spread).all()):
+            self._twin_batch = None
 
     def take_feature(self) -> torch.Tensor:
         """(b, d): the input of the last linear layer in the latest forward pass; positions averaged."""
@@ -61,9 +83,16 @@ class OnnxNetwork(nn.Module):
         return kept
 
     def _ask_runtime(self, images: torch.Tensor) -> list[torch.Tensor]:
-        values = np.ascontiguousarray(images.detach().cpu().numpy().astype(self._type, copy=False))
-        found = self._session.run(self._names, {self._end.input: values})
-        return self._shaped([torch.from_numpy(np.asarray(each, dtype=np.float32)).to(images.device) for each in found])
+        values = images.detach().contiguous().cpu().numpy().astype(self._type, copy=False)
+        size = self._end.shape[0] or len(values)
+        missing = -len(values) % size
+        if missing:
+            values = np.concatenate([values, values[-1:].repeat(missing, axis=0)])
+        parts = (values[start : start + size] for start in range(0, len(values), size))
+        runs = [self._session.run(self._names, {self._end.input: part}) for part in parts]
+        columns = runs[0] if len(runs) == 1 else [np.concatenate(column) for column in zip(*runs, strict=True)]
+        answers = [torch.from_numpy(np.asarray(column, dtype=np.float32)).to(images.device) for column in columns]
+        return [answer[: len(images)] for answer in self._shaped(answers)]
 
     def _ask_twin(self, images: torch.Tensor) -> list[torch.Tensor]:
         if self.twin is None:
