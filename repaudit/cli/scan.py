@@ -186,7 +186,7 @@ def scan(
         bool,
         typer.Option(
             "--trust-pickle",
-            help="Load checkpoints that run code when read. Only your own.",
+            help="Load checkpoints and programs that run code when read. Only your own.",
             envvar="REPAUDIT_TRUST_PICKLE",
         ),
     ] = False,

@@ -212,7 +212,7 @@ def test_a_script_whose_source_names_what_reaches_files_is_refused_before_it_is_
     tmp_path, network, preprocess, case
 ):
     torch.jit.script(network).save(str(tmp_path / "whole.pt"))
-    name = next(name for name in zipfile.ZipFile(tmp_path / "whole.pt").namelist() if name.endswith("container.py"))
+    name = next(name for name in zipfile.ZipFile(tmp_path / "whole.pt").namelist() if name.endswith(".py"))
     place = name.partition("/")[2]
     path = rewritten(
         tmp_path / "whole.pt", tmp_path / "h.pt", {place: lambda source: source + f"\n{SCRIPTS[case]}".encode()}
