@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repaudit.errors import InvalidData
+from repaudit.errors import InvalidData, printable
 from repaudit.finding import Notice
 from repaudit.metrics.intervals import Counts, bound
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 LEAST_IMAGES = 30
 PAIRS_SHOWN = 5
+NAME_SHOWN = 60
+BY_POSITION = "labels-by-position"
+"""Code of the notice that the order of the folders' names alone gave the labels."""
 INJECTIVE = 0.6
 """Share of labels that have a most frequent prediction of their own, as under a permutation."""
 CONSISTENT = 0.4
@@ -38,7 +41,7 @@ def check_label_order(evidence: Evidence, images: ImageSet, class_ids: tuple[str
         A notice where a model that is sure of itself is at chance without agreeing with itself; None otherwise.
 
     Raises:
-        InvalidData: permuted labels, with the most frequent (label, prediction) pairs.
+        InvalidData: permuted labels, with the most frequent (folder or label -> prediction) pairs.
     """
     n, classes = evidence.logits.shape
     if n < LEAST_IMAGES:
@@ -52,12 +55,11 @@ def check_label_order(evidence: Evidence, images: ImageSet, class_ids: tuple[str
         and injective_share(evidence.labels, summary.prediction) > INJECTIVE
     )
     if implied is not None and agreeing and bound(hits, 0.99, "upper") < FAR_BELOW * implied:
-        names = images.class_names or class_ids
         raise InvalidData(
             f"{hits.successes} of {n} images are right, but images of one label get the same prediction as if "
             f"{implied:.0%} were: labels and the model's classes are in different orders",
-            detail=f"labels came from: {images.label_source}\n{_pairs(evidence.labels, summary.prediction, names)}",
-            remedy="labels in the model's class order; for image files: --data csv:FILE with lines of path,label",
+            detail=f"labels came from: {images.label_source}\n{_table(evidence, images, class_ids)}",
+            remedy=_remedy(evidence, images),
         )
     sure = float(summary.confidence.mean())
     if classes > 1 and sure > min(0.5, 10 / classes) and bound(hits, 0.99, "lower") <= 1.2 / classes:
@@ -91,12 +93,41 @@ def injective_share(labels: np.ndarray, predictions: np.ndarray) -> float:
     return len(set(favourite)) / len(favourite)
 
 
-def _pairs(labels: np.ndarray, predictions: np.ndarray, names: tuple[str, ...] | None) -> str:
-    def name(index: int) -> str:
-        return f"{index}" if names is None or names[index] == str(index) else f"{index} {names[index]}"
-
+def _table(evidence: Evidence, images: ImageSet, class_ids: tuple[str, ...] | None) -> str:
+    """The labels that are most often predicted as another class, one a line: where they came from, and as what."""
+    labels, predictions = evidence.labels, evidence.summary.prediction
+    images_of = np.bincount(labels)
     pairs = Counter(zip(labels.tolist(), predictions.tolist(), strict=True))
-    return "\n".join(
-        f"labelled {name(label)}, predicted {name(prediction)}: {count} images"
-        for (label, prediction), count in pairs.most_common(PAIRS_SHOWN)
-    )
+    wrong = [(pair, count) for pair, count in pairs.most_common() if pair[0] != pair[1]][:PAIRS_SHOWN]
+    lines = []
+    for (label, prediction), count in wrong:
+        folder = _folder(evidence, label)
+        given = f"folder {folder} (label {label})" if folder else f"label {_named(label, images.class_names)}"
+        lines.append((given, f"predicted {_named(prediction, class_ids)}: {count} of {images_of[label]} images"))
+    width = max((len(given) for given, _ in lines), default=0)
+    return "\n".join(f"{given:<{width}} -> {found}" for given, found in lines)
+
+
+def _folder(evidence: Evidence, label: int) -> str | None:
+    """The folder in which all images of a label lie; None where there is none."""
+    folders = {evidence.ids[row].rpartition("/")[0] for row in np.flatnonzero(evidence.labels == label)}
+    return _short(folders.pop()) or None if len(folders) == 1 else None
+
+
+def _named(index: int, names: tuple[str, ...] | None) -> str:
+    return f"{index}" if names is None or names[index] == str(index) else f"{index} {_short(names[index])}"
+
+
+def _short(name: str) -> str:
+    shown = printable(name)
+    return shown if len(shown) <= NAME_SHOWN else f"{shown[: NAME_SHOWN - 1]}…"
+
+
+def _remedy(evidence: Evidence, images: ImageSet) -> str:
+    if any(notice.code == BY_POSITION for notice in images.notices):
+        first = _folder(evidence, int(evidence.labels.min())) or "NAME"
+        return (
+            f'class_to_idx.json beside the class folders, with {{"{first}": INDEX, …}} in the order of the classes '
+            "in training"
+        )
+    return "labels in the model's class order; for image files: --data csv:FILE with lines of path,label"

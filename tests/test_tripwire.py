@@ -28,7 +28,7 @@ def test_a_permutation_of_the_classes_is_refused_and_its_pairs_are_shown(judge, 
 
     with pytest.raises(InvalidData, match="different orders") as refused:
         judge(sure_logits(rng, truth, 10), (truth + 3) % 10)
-    assert "labelled 3, predicted 0: 20 images" in refused.value.detail
+    assert "label 3 -> predicted 0: 20 of 20 images" in refused.value.detail
 
 
 def test_folders_sorted_as_text_are_refused_among_a_thousand_classes(judge, rng):
