@@ -26,8 +26,7 @@ PARTS = {
         "state_sha256": "hash of the weights",
         "_refuse_broken_weights": "finite weights",
         "_probe": "proof batch",
-        "_gives_gradients": "gradient",
-        "_operations": "operations",
+        "_watched": "gradient and operations",
         "find_head": "head",
         "uncover_logits": "softmax",
     },
@@ -107,6 +106,7 @@ def main(who: str, kind: str, file: Path) -> None:
         begun = time.process_time()
         {"own": own, "ours": ours}[who](kind, file)
         seconds = time.process_time() - begun
+    clock.seconds["rest"] = clock.seconds.pop("scheduling", 0.0)
     print(json.dumps({"imports": imported - started, "seconds": seconds, "parts": clock.seconds}))
 
 

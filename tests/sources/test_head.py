@@ -273,3 +273,29 @@ def test_loading_leaves_the_global_random_state_alone():
     classifier_of(network, None)
 
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def rows_at_load(network, side):
+    """How many images pass the network while it becomes a classifier."""
+    passed = []
+    hook = network.register_forward_pre_hook(lambda _, inputs: passed.append(len(inputs[0])))
+    classifier = classifier_of(network, side)
+    hook.remove()
+    return classifier, sum(passed)
+
+
+def test_the_pass_that_tells_the_classes_proves_the_head():
+    classifier, rows = rows_at_load(nn.Sequential(nn.Conv2d(3, 6, 1), nn.ReLU(), nn.Flatten(), nn.Linear(24, 5)), 2)
+
+    assert classifier.card.head.modules == ("3",)
+    assert rows == 4 + 1  # the proof's, and one with its gradient
+
+
+def test_a_head_is_found_where_another_linear_layer_is_registered_behind_it():
+    network = nn.ModuleDict({"body": nn.Flatten(), "fc": nn.Linear(12, 5), "unused": nn.Linear(12, 7)})
+    network.forward = lambda images: network["fc"](network["body"](images))
+
+    classifier, rows = rows_at_load(network, 2)
+
+    assert classifier.card.head.modules == ("fc",)
+    assert rows == 4 + 4 + 1  # the guess was wrong: the head needs a pass of its own
