@@ -146,11 +146,18 @@ def test_the_warning_stands_in_the_report(tmp_path, monkeypatch):
     assert "normalised-twice" in [warning.code for warning in report.warnings]
 
 
-@pytest.mark.parametrize("name", ["resnet_4b.onnx", "squeezenet_nhwc_softmax.onnx"])
-def test_a_real_file_without_normalisation_raises_no_alarm(assets, tmp_path, name):
-    (tmp_path / "p.yaml").write_text(f"mean: {IMAGENET[0]}\nstd: {IMAGENET[1]}\n")
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("cifar10/resnet_4b.onnx", 32),
+        ("cifar10/squeezenet_nhwc_softmax.onnx", 32),
+        ("imagenet_like/mobilenetv1_025_128.onnx", 128),
+    ],
+)
+def test_a_real_file_without_normalisation_raises_no_alarm(assets, tmp_path, name, side):
+    (tmp_path / "p.yaml").write_text(f"mean: {IMAGENET[0]}\nstd: {IMAGENET[1]}\nsize: {side}\n")
 
-    assert load_model(str(assets / "cifar10" / name), preprocess=str(tmp_path / "p.yaml")).card.notices == ()
+    assert load_model(str(assets / name), preprocess=str(tmp_path / "p.yaml")).card.notices == ()
 
 
 def test_a_normalisation_in_a_real_file_raises_the_alarm(assets, tmp_path):
