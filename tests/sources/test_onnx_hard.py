@@ -152,6 +152,39 @@ def test_a_head_whose_weights_alone_are_eight_bits_is_linear(tmp_path, colour, a
     np.testing.assert_allclose(classifier.split.weight.numpy(), recipe.weights["head"], rtol=1e-6)
 
 
+def stored_in_eight_bits(recipe):
+    """The recipe's graph with integers and a scale a row for its weights; the recipe takes what they stand for."""
+    model = recipe.model()
+    for name in ("kernel", "head"):
+        weight = recipe.weights[name]
+        along = (-1, *[1] * (weight.ndim - 1))
+        scale = (abs(weight).reshape(len(weight), -1).max(axis=1) / 127).astype(np.float32)
+        stored = np.round(weight / scale.reshape(along)).astype(np.int8)
+        recipe.weights[name] = stored * scale.reshape(along)
+        model.graph.initializer.remove(next(each for each in model.graph.initializer if each.name == name))
+        parts = {f"{name}_stored": stored, f"{name}_scale": scale, f"{name}_zero": np.zeros(len(scale), np.int8)}
+        model.graph.initializer.extend(numpy_helper.from_array(value, part) for part, value in parts.items())
+        model.graph.node.insert(0, helper.make_node("DequantizeLinear", list(parts), [name], axis=0))
+    return model
+
+
+def test_a_graph_whose_weights_alone_are_eight_bits_has_the_gradients_of_what_they_stand_for(tmp_path, colour, images):
+    recipe = Recipe()
+    classifier = load_model(saved(stored_in_eight_bits(recipe), tmp_path / "w.onnx"), preprocess=colour)
+    asked, step = images.clone().requires_grad_(), 1e-6
+    direction = np.random.default_rng(2).normal(size=images.shape)
+
+    (slope,) = torch.autograd.grad(classifier.logits(asked)[:, 0].sum(), asked)
+
+    assert classifier.capabilities == set(Capability)
+    np.testing.assert_allclose(
+        classifier.logits(images).numpy(), recipe.logits(normalised(images)), rtol=1e-4, atol=1e-4
+    )
+    up, down = (recipe.logits(normalised(images) + sign * step * direction / 0.25)[:, 0] for sign in (1, -1))
+    along = (slope.double().numpy() * direction).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(along, (up - down) / (2 * step), rtol=1e-3, atol=1e-3)
+
+
 def rounding(step):
     """The recipe's graph with features rounded to multiples of `step`."""
     model = Recipe().model()
