@@ -5,6 +5,7 @@
     │   ├── InvalidModel          a model reference, checkpoint or architecture
     │   ├── InvalidData           a data reference, a label mapping, an image
     │   ├── InvalidProfile        a profile, a gate, an audit's parameter
+    │   ├── InvalidRecipe         a training recipe, a method of labelling, a folder of other runs
     │   ├── InvalidOutput         a place where nothing can be written
     │   ├── InvalidReport         a saved report that is truncated, foreign or of a newer major version
     │   └── InvalidJournal        a record of earlier attacks that belongs to another evaluation, or is damaged
@@ -80,6 +81,10 @@ class InvalidData(UsageError):
 
 class InvalidProfile(UsageError):
     """A profile, gate or audit parameter that makes no sense."""
+
+
+class InvalidRecipe(UsageError):
+    """A training recipe or one of its values that makes no sense, or a folder that belongs to another one."""
 
 
 class InvalidOutput(UsageError):

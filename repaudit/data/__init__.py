@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repaudit.data._contract import DataRequest, Layout
+from repaudit.data._contract import DataRequest, Layout, Part
 from repaudit.errors import InvalidData, nearest
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors", ".tar", ".th", ".ckpt", ".bin", ".onnx", ".pt2", ".h5")
 
-__all__ = ["DataRequest", "Layout", "check_reference", "load", "load_data", "names", "open_images"]
+__all__ = ["DataRequest", "Layout", "Part", "check_reference", "load", "load_data", "names", "open_images"]
 
 
 def names() -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repaudit.data._arrays import ArrayImages, ArrayListing, open_arrays
+from repaudit.data._contract import Part
 from repaudit.data._folders import require_folder
 from repaudit.data._labels import check_range, require_classes
 from repaudit.errors import InvalidData
@@ -33,6 +34,7 @@ class Cifar:
     """In the official archive."""
     archive: str
     test_file: str
+    train_files: tuple[str, ...]
     meta_file: str
     label_key: str
     names_key: str
@@ -44,7 +46,7 @@ class Cifar:
 
 
 def open_cifar(cifar: Cifar, argument: str | None, request: DataRequest) -> ArrayImages:
-    """The test set.
+    """The test set, or the training set where that part is asked for.
 
     Raises:
         InvalidData: the batches are not found (saying where was looked), not what they should be, or the model has
@@ -52,25 +54,34 @@ def open_cifar(cifar: Cifar, argument: str | None, request: DataRequest) -> Arra
     """
     folder = _find(cifar, argument)
     require_classes(request, cifar.classes, cifar.title)
-    batch = _read(folder / cifar.test_file)
-    images, labels = batch.get("data"), batch.get(cifar.label_key)
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (3 * SIDE * SIDE,):
-        raise _unlike(folder / cifar.test_file, "`data` is no uint8 array (n, 3072)")
-    if not isinstance(labels, list) or len(labels) != len(images) or not all(type(label) is int for label in labels):
-        raise _unlike(folder / cifar.test_file, f"`{cifar.label_key}` is no list of {len(images)} labels")
-    indices = np.array(labels, dtype=np.int64)
-    check_range(indices, cifar.classes, str(folder / cifar.test_file))
+    files = cifar.train_files if request.part is Part.TRAINING else (cifar.test_file,)
+    batches = [_batch(cifar, folder / name) for name in files]
+    images = np.concatenate([images for images, _ in batches])
+    indices = np.concatenate([labels for _, labels in batches])
     return open_arrays(
         ArrayListing(
             layout=cifar.name,
             ids=tuple(str(row) for row in range(len(images))),
             images=np.ascontiguousarray(images.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)),
             labels=indices,
-            label_source=f"`{cifar.label_key}` of {cifar.test_file}",
+            label_source=f"`{cifar.label_key}` of {', '.join(files)}",
             class_names=_names(cifar, folder / cifar.meta_file),
         ),
         request,
     )
+
+
+def _batch(cifar: Cifar, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 3072) uint8 images and (n,) labels of one file."""
+    batch = _read(path)
+    images, labels = batch.get("data"), batch.get(cifar.label_key)
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != (3 * SIDE * SIDE,):
+        raise _unlike(path, "`data` is no uint8 array (n, 3072)")
+    if not isinstance(labels, list) or len(labels) != len(images) or not all(type(label) is int for label in labels):
+        raise _unlike(path, f"`{cifar.label_key}` is no list of {len(images)} labels")
+    indices = np.array(labels, dtype=np.int64)
+    check_range(indices, cifar.classes, str(path))
+    return images, indices
 
 
 def _find(cifar: Cifar, argument: str | None) -> Path:

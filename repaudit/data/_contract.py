@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
     from repaudit.images import ImageSet
     from repaudit.preprocessing import Preprocess
     from repaudit.progress import Progress
+
+
+class Part(StrEnum):
+    """Which images of a set that is published in two parts."""
+
+    EVALUATION = "evaluation"
+    TRAINING = "training"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +42,8 @@ class DataRequest:
     workers: int
     """Processes that decode; 0 decodes in this one."""
     progress: Progress
+    part: Part = Part.EVALUATION
+    """Of a set with parts; one without gives all its images for either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +60,7 @@ class Layout:
     """What may follow the colon without being a path."""
     variable: str | None = None
     """The environment variable that holds the path where none follows, where there is one."""
+    parts: bool = False
+    """Whether training and evaluation images are told apart by the same reference."""
+    count_classes: Callable[[str | None], int] | None = None
+    """How many classes what follows the colon has; None where only a model's classes can tell."""

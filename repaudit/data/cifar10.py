@@ -13,6 +13,7 @@ CIFAR10 = Cifar(
     folder="cifar-10-batches-py",
     archive="cifar-10-python.tar.gz",
     test_file="test_batch",
+    train_files=tuple(f"data_batch_{number}" for number in range(1, 6)),
     meta_file="batches.meta",
     label_key="labels",
     names_key="label_names",
@@ -23,4 +24,6 @@ layout = Layout(
     summary="cifar10[:DIR] — test_batch of cifar-10-batches-py; without DIR in ./data",
     recognises=CIFAR10.recognises,
     open=partial(open_cifar, CIFAR10),
+    parts=True,
+    count_classes=lambda _: CIFAR10.classes,
 )

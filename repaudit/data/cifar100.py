@@ -13,6 +13,7 @@ CIFAR100 = Cifar(
     folder="cifar-100-python",
     archive="cifar-100-python.tar.gz",
     test_file="test",
+    train_files=("train",),
     meta_file="meta",
     label_key="fine_labels",
     names_key="fine_label_names",
@@ -23,4 +24,6 @@ layout = Layout(
     summary="cifar100[:DIR] — file test of cifar-100-python; without DIR in ./data",
     recognises=CIFAR100.recognises,
     open=partial(open_cifar, CIFAR100),
+    parts=True,
+    count_classes=lambda _: CIFAR100.classes,
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repaudit.data import Layout
+from repaudit.data import Layout, Part
 from repaudit.data._arrays import ArrayImages, ArrayListing, open_arrays
 from repaudit.data._labels import require_classes
 from repaudit.errors import InvalidData
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TRAIN = 897
 BRIGHTEST = 16
+CLASSES = 10
 
 
 def _open(argument: str | None, request: DataRequest) -> ArrayImages:
@@ -27,9 +28,10 @@ def _open(argument: str | None, request: DataRequest) -> ArrayImages:
 
     if argument not in (None, "train", "test"):
         raise InvalidData(f"digits have no part `{argument}`", remedy="--data digits, or digits:train")
-    require_classes(request, 10, "the set of handwritten digits")
+    require_classes(request, CLASSES, "the set of handwritten digits")
     digits = load_digits()
-    rows = range(TRAIN) if argument == "train" else range(TRAIN, len(digits.target))
+    training = argument == "train" or (argument is None and request.part is Part.TRAINING)
+    rows = range(TRAIN) if training else range(TRAIN, len(digits.target))
     return open_arrays(
         ArrayListing(
             layout="digits",
@@ -48,4 +50,6 @@ layout = Layout(
     recognises=lambda _: False,
     open=_open,
     named=frozenset({"train", "test"}),
+    parts=True,
+    count_classes=lambda _: CLASSES,
 )

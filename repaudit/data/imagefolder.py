@@ -104,8 +104,15 @@ def _open(argument: str | None, request: DataRequest) -> FileImages:
     return open_imagefolder(Path(argument).expanduser(), request, "imagefolder")
 
 
+def _count_classes(argument: str | None) -> int:
+    if argument is None:
+        raise InvalidData("`imagefolder` needs a folder", remedy="--data imagefolder:DIR")
+    return len(folders_in(require_folder(Path(argument).expanduser(), "imagefolder")))
+
+
 layout = Layout(
     summary="imagefolder:DIR — one folder a class, named by wnid, class id or integer, or with class_to_idx.json",
     recognises=_recognises,
     open=_open,
+    count_classes=_count_classes,
 )

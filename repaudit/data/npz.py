@@ -164,8 +164,16 @@ def _ids(ids: np.ndarray | None, count: int, path: Path) -> tuple[str, ...]:
     return tuple(str(name) for name in ids.tolist())
 
 
+def _count_classes(argument: str | None) -> int:
+    if argument is None:
+        raise InvalidData("`npz` needs a file", remedy="--data npz:FILE")
+    labels = _read(require_file(Path(argument).expanduser(), "npz"))["labels"]
+    return len(set(labels.tolist())) if labels.dtype.kind == "U" or not labels.size else int(labels.max()) + 1
+
+
 layout = Layout(
     summary="npz:FILE — images (n,h,w,3) or (n,h,w) uint8, labels, optionally ids",
     recognises=lambda path: path.is_file() and path.suffix.lower() == ".npz",
     open=_open,
+    count_classes=_count_classes,
 )

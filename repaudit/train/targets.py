@@ -6,8 +6,12 @@ one-hot rows first; virtual mass is appended to whatever comes out.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch.nn import functional as F
+
+from repaudit.train.method import Smoothing
 
 
 def one_hot(labels: torch.Tensor, classes: int) -> torch.Tensor:
@@ -59,3 +63,34 @@ def entropy(targets: torch.Tensor) -> torch.Tensor:
     """() mean entropy of the rows in nats: the floor of `soft_cross_entropy`."""
     own: torch.Tensor = torch.special.entr(targets)
     return own.sum(1).mean()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelling:
+    """How one-hot rows, mixed or not, become what a run is trained with."""
+
+    classes: int
+    """K."""
+    smoothing: Smoothing = Smoothing.NONE
+    alpha: float = 0.0
+    virtual: int = 0
+    """V; 0 but for virtual smoothing."""
+    rejects: int = 0
+    """Nodes for outliers between the real and the virtual ones, 0 for images of the classes."""
+
+    @property
+    def extra(self) -> int:
+        """Nodes beside the K real ones."""
+        return self.rejects + self.virtual
+
+    def soft(self, targets: torch.Tensor) -> torch.Tensor:
+        """(b, K + rejects + V) of (b, K) or (b, K + rejects) rows that sum to 1."""
+        missing = self.classes + self.rejects - targets.shape[1]
+        whole = F.pad(targets, (0, missing)) if missing else targets
+        match self.smoothing:
+            case Smoothing.NONE:
+                return whole
+            case Smoothing.LS:
+                return smoothed(whole, self.alpha)
+            case Smoothing.VS:
+                return with_virtual(whole, self.alpha, self.virtual)
