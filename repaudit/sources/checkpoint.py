@@ -6,12 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from repaudit.errors import InvalidModel
 from repaudit.sources import Source, build_architecture
 from repaudit.sources._fit import fit
+from repaudit.sources._preprocess import from_mapping
 from repaudit.sources._state import read_state
+from repaudit.sources._trained import insert_bottleneck, read_trained
 
 if TYPE_CHECKING:
     from repaudit.sources import Draft, ModelRequest
+    from repaudit.sources._trained import Trained
 
 
 def open_checkpoint(name: str, request: ModelRequest) -> Draft:
@@ -21,10 +25,17 @@ def open_checkpoint(name: str, request: ModelRequest) -> Draft:
         InvalidModel: the file or the architecture cannot be used, or they do not belong together.
     """
     path = Path(name)
+    trained = read_trained(path) if request.arch is None else None
+    if trained is not None and request.arguments:
+        given = next(iter(request.arguments))
+        raise InvalidModel(
+            f"`{name}` says itself which network it belongs to; `--set model.{given}` would make another",
+            remedy=f"the command without it, or with --arch {trained.arch}",
+        )
     stored = read_state(path, trust_pickle=request.trust_pickle)
-    draft = build_architecture(request)
+    draft = build_architecture(request) if trained is None else _as_trained(trained, request)
     notes = [*stored.notes, *fit(draft, stored.tensors, path.name)]
-    if draft.preprocess is not None and request.preprocess is None and draft.source != "py":
+    if trained is None and draft.preprocess is not None and request.preprocess is None and draft.source != "py":
         notes.append(
             f"preprocessing is that of {draft.preprocess.source}; "
             "give --preprocess if the weights were trained otherwise"
@@ -35,6 +46,19 @@ def open_checkpoint(name: str, request: ModelRequest) -> Draft:
         source="checkpoint",
         files={**draft.files, path.name: stored.sha256},
         notes=(*draft.notes, *notes),
+    )
+
+
+def _as_trained(trained: Trained, request: ModelRequest) -> Draft:
+    """The network that the file itself names, with the preprocessing that it was trained with."""
+    draft = build_architecture(replace(request, arch=trained.arch, arguments=trained.arguments))
+    if trained.bottleneck is not None:
+        insert_bottleneck(draft.network, trained.heads, trained.bottleneck)
+    return replace(
+        draft,
+        preprocess=from_mapping(trained.preprocess, Path(request.ref).name),
+        class_ids=trained.class_names,
+        convert=None,
     )
 
 
