@@ -20,6 +20,7 @@ from repaudit.device import choose_device, choose_dtype, choose_shape, halved
 from repaudit.errors import Interrupted, InvalidProfile, UnfinishedError
 from repaudit.examination import Conditions, Examination, examine
 from repaudit.record import Occasion, columns_of, data_section, judged, report_of
+from repaudit.report.attack_codes import ATTACKED
 from repaudit.sources import ModelRequest, open_model
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _asked(images: ImageSet, bound: list[BoundAudit], seed: int) -> Asked:
 
 def _refuse_without_rows(keys: list[str], chosen: list[str]) -> None:
     """What is compared image by image, attacks apart, follows from the rows of one audit."""
-    if "accuracy" not in chosen and any(not key.startswith("robustness.") for key in keys):
+    if "accuracy" not in chosen and any(not key.startswith(ATTACKED) for key in keys):
         raise InvalidProfile(
             f"worse({keys[0]}) is compared image by image, which needs the audit accuracy",
             remedy=f"--audits accuracy,{','.join(chosen)}",

@@ -47,9 +47,15 @@ def material(tmp_path_factory):
     )
 
 
+def asked(name):
+    """Parameters without which an audit could measure nothing, or not all: another model where it takes one."""
+    fields = audits.load(name).parameters.model_fields
+    return {"surrogate": "embedded:digits-cnn"} if "surrogate" in fields else {}
+
+
 @pytest.fixture(scope="module")
 def found(material):
-    return {name: list(audits.bind(name, {}).run(material)) for name in NAMES}
+    return {name: list(audits.bind(name, asked(name)).run(material)) for name in NAMES}
 
 
 def pattern_of(key: str) -> re.Pattern[str]:
@@ -104,7 +110,7 @@ def test_what_it_offers_under_its_parameters_is_among_what_it_declares_at_all(na
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_finds_the_same_twice(name, found, material):
-    again = list(audits.bind(name, {}).run(material))
+    again = list(audits.bind(name, asked(name)).run(material))
 
     for first, second in zip(found[name], again, strict=True):
         if isinstance(first, Column):

@@ -77,6 +77,7 @@ def test_the_full_profile_runs_every_audit_there_is_on_every_image(tmp_path):
     assert {name: given["limit"] for name, given in profile.audits.items() if "limit" in given} == {
         "robustness": None,
         "masking": None,
+        "transfer": None,
         "mistakes": 0,  # pictures, not images
     }
 

@@ -66,7 +66,7 @@ ENGINE = frozenset(
 )
 """Files of this folder that are no attacks."""
 KEY = re.compile(r"[a-z][a-z0-9_-]*")
-RESERVED = ("worst", "mechanism")
+RESERVED = ("worst", "mechanism", "transfer")
 """Keys that mean something else in a report."""
 
 
@@ -127,7 +127,7 @@ def resolve_list(raw: object) -> tuple[Setting, ...]:
         raise InvalidProfile(
             f"`{key}` cannot be the key of an attack",
             detail="Lower-case letters, digits, `_` and `-`, beginning with a letter; "
-            f"{' and '.join(f'`{word}`' for word in RESERVED)} mean something else.",
+            f"{', '.join(f'`{word}`' for word in RESERVED)} mean something else.",
             remedy=f"key: {name}_2",
         )
     if "epsilon" not in values:

@@ -8,10 +8,10 @@ from pydantic import BeforeValidator
 from pydantic import Field as Parameter
 
 from repaudit.attacks.threat import parse_length
-from repaudit.case import Parameters
+from repaudit.audits._surrogate import SurrogateParameters
 
 
-class MaskingParameters(Parameters):
+class MaskingParameters(SurrogateParameters):
     """On how many images, how far, how long, and from where on a check fails."""
 
     limit: int | None = Parameter(default=64, ge=1)
@@ -24,12 +24,6 @@ class MaskingParameters(Parameters):
     """Searches of PGD on each image; every check but restart_gain looks at the first."""
     queries: int = Parameter(default=200, ge=1)
     """Queries of Square, which needs no gradient."""
-    surrogate: str | None = None
-    """Model reference of a network of the same classes whose gradients are tried instead; None skips transfer_gap."""
-    surrogate_arch: str | None = None
-    """Architecture of the surrogate, where it is a checkpoint."""
-    surrogate_preprocess: str | None = None
-    """Preprocessing of the surrogate, as in --preprocess."""
     max_gap: float = Parameter(default=0.01, ge=0, le=1)
     """Share of images that Square, one step, a smaller radius or a surrogate may break where PGD does not."""
     significance: float = Parameter(default=0.01, gt=0, lt=1)

@@ -46,16 +46,6 @@ class Searches:
     """PGD at a radius of one half."""
 
 
-def subjects_of(case: Case[MaskingParameters], correct: np.ndarray) -> Subjects:
-    """The initially correct images in rows `correct` of the evidence."""
-    evidence = case.evidence
-    return Subjects(
-        ids=tuple(evidence.ids[row] for row in correct),
-        labels=evidence.labels[correct],
-        logits=np.asarray(evidence.logits)[correct],
-    )
-
-
 def iterated(epsilon: float, steps: int, *, restarts: int = 1, key: str = "iterated") -> Setting:
     """PGD from a uniform start, with steps of a quarter of the radius."""
     return resolve(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from repaudit.attacks import Setting
     from repaudit.attacks.verdict import Evaluation
-    from repaudit.audits._robustness_verdicts import Field
+    from repaudit.audits._subjects import Field
     from repaudit.case import Case
 
 CORRELATIONS = ("perturbation_pearson", "cosine_spearman", "margin_spearman", "linear_distance_spearman")

@@ -6,15 +6,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from repaudit.attacks.adversarials import Adversarials
-from repaudit.attacks.intake import Subjects
 from repaudit.attacks.scout import scout, worth_a_copy
 from repaudit.attacks.verdict import CODES, Outcome
 from repaudit.audits._robustness_attack import Targets, verdicts
 from repaudit.audits._robustness_virtual import Part, part_keys, union, virtual_classes
+from repaudit.audits._subjects import subjects_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from repaudit.attacks.scout import Scout
     from repaudit.attacks.verdict import Evaluation
     from repaudit.audits._robustness_trajectory import Trajectory
-    from repaudit.audits._robustness_verdicts import Field
+    from repaudit.audits._subjects import Field
     from repaudit.audits.robustness import RobustnessParameters
     from repaudit.case import Case
 
@@ -54,17 +53,13 @@ def attacked(
         settings: the attacks that can run.
         witness: who watches an attack.
     """
-    evidence, parameters = case.evidence, case.parameters
+    parameters = case.parameters
     if not settings:
         return
     targets = Targets(
         classifier=case.classifier,
         scout=_scout(case) if any(_scouted(case, setting) for setting in settings) else None,
-        subjects=Subjects(
-            ids=tuple(evidence.ids[row] for row in field.correct),
-            labels=evidence.labels[field.correct],
-            logits=np.asarray(evidence.logits)[field.correct],
-        ),
+        subjects=subjects_of(case, field.correct),
         kept=kept,
         eight_bit=parameters.eight_bit,
         engine=parameters.engine,

@@ -16,24 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from repaudit.attacks import Setting
+    from repaudit.audits._subjects import Field
 
 SATURATED = 0.95
 """Attack success above this, or below its complement, says little about the order of models or images."""
 SHARES = ("asr", "robust_accuracy", "error_share")
 MARGINAL_LISTED = 100
+NO_VERDICT = "non-finite logits; of all"
 COVERS = "interval covers sampling only, not attack weakness"
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """The images in question, as rows of the evidence."""
-
-    size: int
-    """Images of the evidence."""
-    rows: np.ndarray
-    """(n,) rising: those that `limit` left."""
-    correct: np.ndarray
-    """(n₀,) rising: those of them that are initially correct, and attacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +80,7 @@ def shares(key: str, counted: Tally, note: str) -> Iterator[Measurement | Skippe
     """`robustness.<key>.{asr,robust_accuracy,error_share}` with Wilson intervals."""
     note = f"{note}; {COVERS}"
     if counted.judged:
-        yield _share(
+        yield share(
             f"robustness.{key}.asr", counted.broken, counted.judged, Better.LOWER, f"of initially correct; {note}"
         )
     else:
@@ -98,8 +88,8 @@ def shares(key: str, counted: Tally, note: str) -> Iterator[Measurement | Skippe
             "no image is classified correctly" if not counted.attacked else "every attacked image ended in an error"
         )
         yield Skipped(key=f"robustness.{key}.asr", reason=reason)
-    yield _share(f"robustness.{key}.robust_accuracy", counted.robust, counted.n, Better.HIGHER, f"of all; {note}")
-    yield _share(f"robustness.{key}.error_share", counted.error, counted.n, Better.LOWER, "non-finite logits; of all")
+    yield share(f"robustness.{key}.robust_accuracy", counted.robust, counted.n, Better.HIGHER, f"of all; {note}")
+    yield share(f"robustness.{key}.error_share", counted.error, counted.n, Better.LOWER, NO_VERDICT)
 
 
 def shares_skipped(key: str, reason: str) -> Iterator[Skipped]:
@@ -110,12 +100,13 @@ def shares_skipped(key: str, reason: str) -> Iterator[Skipped]:
 
 def verdict_findings(evaluation: Evaluation, field: Field) -> Iterator[Finding]:
     """Everything about one attack that its verdicts alone say."""
-    key = evaluation.setting.key
+    setting = evaluation.setting
     counted = tally(evaluation.outcome, len(field.rows))
-    yield from shares(key, counted, describe(evaluation.setting))
-    yield _summary(evaluation, counted)
-    yield from _columns(evaluation, field)
-    yield from _notices(evaluation, counted)
+    yield from shares(setting.key, counted, describe(setting))
+    yield Figure(key=f"robustness.{setting.key}.verdicts", data=account(evaluation, counted))
+    yield from columns(evaluation, field)
+    yield from saturation(setting, counted)
+    yield from remarks(evaluation, counted)
 
 
 def describe(setting: Setting) -> str:
@@ -146,7 +137,8 @@ def _readable(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _share(key: str, successes: int, trials: int, better: Better, note: str) -> Measurement:
+def share(key: str, successes: int, trials: int, better: Better, note: str) -> Measurement:
+    """A share of images with its Wilson interval; there must be at least one."""
     return Measurement(
         key=key,
         value=successes / trials,
@@ -158,36 +150,34 @@ def _share(key: str, successes: int, trials: int, better: Better, note: str) -> 
     )
 
 
-def _summary(evaluation: Evaluation, counted: Tally) -> Figure:
+def account(evaluation: Evaluation, counted: Tally) -> dict[str, FigureValue]:
+    """How one attack came to its verdicts: counts, successes by iteration and member, what was odd about gradients."""
     broken = evaluation.outcome == CODES[Outcome.BROKEN]
     known = bool((evaluation.iteration >= 0).all())  # the reference engine does not tell
     marginal = [evaluation.ids[row] for row in np.flatnonzero(evaluation.marginal)]
-    return Figure(
-        key=f"robustness.{evaluation.setting.key}.verdicts",
-        data={
-            "n": counted.n,
-            Outcome.ROBUST: counted.robust,
-            Outcome.BROKEN: counted.broken,
-            Outcome.ERROR: counted.error,
-            Outcome.INITIALLY_WRONG: counted.n - counted.attacked,
-            "norm": evaluation.setting.threat.norm,
-            "epsilon": evaluation.setting.threat.epsilon,
-            "seed": evaluation.seed,
-            "saturated": counted.saturated,
-            "marginal": len(marginal),
-            "marginal_ids": marginal[:MARGINAL_LISTED],
-            "broken_at_iteration": [int(count) for count in np.bincount(evaluation.iteration[broken])] if known else [],
-            "broken_in_restart": [int(count) for count in np.bincount(evaluation.restart[broken])] if known else [],
-            "broken_by": _broken_by(evaluation, broken),
-            "eight_bit": {
-                "asked": int((evaluation.eight_bit[broken] >= 0).sum()),
-                "still_broken": int((evaluation.eight_bit[broken] == 1).sum()),
-            },
-            "gradient_rows": evaluation.gradients.rows,
-            "zero_gradient_rows": evaluation.gradients.zero,
-            "nonfinite_gradient_rows": evaluation.gradients.nonfinite,
+    return {
+        "n": counted.n,
+        Outcome.ROBUST: counted.robust,
+        Outcome.BROKEN: counted.broken,
+        Outcome.ERROR: counted.error,
+        Outcome.INITIALLY_WRONG: counted.n - counted.attacked,
+        "norm": evaluation.setting.threat.norm,
+        "epsilon": evaluation.setting.threat.epsilon,
+        "seed": evaluation.seed,
+        "saturated": counted.saturated,
+        "marginal": len(marginal),
+        "marginal_ids": marginal[:MARGINAL_LISTED],
+        "broken_at_iteration": [int(count) for count in np.bincount(evaluation.iteration[broken])] if known else [],
+        "broken_in_restart": [int(count) for count in np.bincount(evaluation.restart[broken])] if known else [],
+        "broken_by": _broken_by(evaluation, broken),
+        "eight_bit": {
+            "asked": int((evaluation.eight_bit[broken] >= 0).sum()),
+            "still_broken": int((evaluation.eight_bit[broken] == 1).sum()),
         },
-    )
+        "gradient_rows": evaluation.gradients.rows,
+        "zero_gradient_rows": evaluation.gradients.zero,
+        "nonfinite_gradient_rows": evaluation.gradients.nonfinite,
+    }
 
 
 def _broken_by(evaluation: Evaluation, broken: np.ndarray) -> dict[str, FigureValue]:
@@ -198,7 +188,8 @@ def _broken_by(evaluation: Evaluation, broken: np.ndarray) -> dict[str, FigureVa
     return dict(counts)
 
 
-def _columns(evaluation: Evaluation, field: Field) -> Iterator[Column]:
+def columns(evaluation: Evaluation, field: Field) -> Iterator[Column]:
+    """The verdict of each image, and the query that decided it."""
     key = evaluation.setting.key
     outcome = np.full(field.size, NOT_ATTACKED, dtype=np.int8)
     outcome[field.rows] = CODES[Outcome.INITIALLY_WRONG]
@@ -217,8 +208,8 @@ def _columns(evaluation: Evaluation, field: Field) -> Iterator[Column]:
         yield Column(name=f"attack_{key}_{name}", values=deciding)
 
 
-def _notices(evaluation: Evaluation, counted: Tally) -> Iterator[Notice]:
-    setting = evaluation.setting
+def saturation(setting: Setting, counted: Tally) -> Iterator[Notice]:
+    """A warning where attack success is so high, or so low, that it says little."""
     if counted.saturated:
         success = counted.broken / counted.judged
         yield Notice(
@@ -226,6 +217,11 @@ def _notices(evaluation: Evaluation, counted: Tally) -> Iterator[Notice]:
             message=f"`{setting.key}` succeeds on {success:.1%} of the images and so tells neither models nor images "
             f"apart; a {'smaller' if success > SATURATED else 'larger'} epsilon would",
         )
+
+
+def remarks(evaluation: Evaluation, counted: Tally) -> Iterator[Notice]:
+    """What a reader must know of an attack: how it differs from its name, an unfit step or radius, errors."""
+    setting = evaluation.setting
     if evaluation.notes:
         yield Notice(code="attack-adapted", message=f"`{setting.key}`: {'; '.join(dict.fromkeys(evaluation.notes))}")
     unfit = unfit_step(setting)

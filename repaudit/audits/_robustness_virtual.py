@@ -23,7 +23,7 @@ from repaudit.errors import InvalidModel
 
 if TYPE_CHECKING:
     from repaudit.attacks import Setting
-    from repaudit.audits._robustness_verdicts import Field
+    from repaudit.audits._subjects import Field
     from repaudit.case import Case, P
     from repaudit.classifier import Classifier
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from repaudit.attacks.checks import preflight
+from repaudit.attacks.pgd import PgdOptions
+from repaudit.attacks.threat import Norm, Threat
 from repaudit.audits import Audit
 from repaudit.audits._masking_check import Check, Excess, findings, first_job, proportion
 from repaudit.audits._masking_definitions import DEFINITIONS
@@ -15,13 +17,13 @@ from repaudit.audits._masking_numbered import fits
 from repaudit.audits._masking_parameters import MaskingParameters
 from repaudit.audits._masking_planted import LARGEST, planted
 from repaudit.audits._masking_searches import run as attack
-from repaudit.audits._masking_searches import search, subjects_of
-from repaudit.audits._masking_transfer import load_surrogate, transfer
+from repaudit.audits._masking_searches import search
 from repaudit.audits._masking_verdicts import gap_check, search_checks
+from repaudit.audits._subjects import field_of, subjects_of
+from repaudit.audits._surrogate import along, load_surrogate
 from repaudit.case import Storage
 from repaudit.classifier import Capability
 from repaudit.finding import NOT_RESAMPLED, Better, Bounds, Finding, Unit, key_specs
-from repaudit.images import stratified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,13 +50,11 @@ COSINE = "gradient_cosine"
 
 def run(case: Case[MaskingParameters]) -> Iterator[Finding]:
     """Yields twelve checks as metrics, a notice for each that fails, and all as the figure `masking.battery`."""
-    asked, evidence = case.parameters, case.evidence
-    limit = len(evidence) if asked.limit is None else asked.limit
-    rows = stratified(evidence.labels, limit, case.seed)
-    found = preflight(case.classifier, case.images, tuple(evidence.ids[row] for row in rows), case.shape)
+    field = field_of(case, case.parameters.limit)
+    found = preflight(case.classifier, case.images, tuple(case.evidence.ids[row] for row in field.rows), case.shape)
     yield from found.remarks
     yield from found.faults
-    subjects = subjects_of(case, rows[evidence.summary.correct[rows]])
+    subjects = subjects_of(case, field.correct)
     if found.faults:
         yield from _nothing(case, found.faults[0].message)
     elif not found.gradients or Capability.GRADIENTS not in case.classifier.capabilities:
@@ -133,16 +133,18 @@ def _unplantable(case: Case[MaskingParameters], subjects: Subjects) -> str | Non
 
 def _transfer_gap(case: Case[MaskingParameters], searches: Searches) -> Check:
     asked = case.parameters
-    surrogate = load_surrogate(asked, case.classifier, case.permissions)
+    surrogate = load_surrogate("masking", asked, case.classifier, case.permissions)
     if surrogate is None:
         return Check(name="transfer_gap", threshold=asked.max_gap, sentence="no surrogate given")
-    outcome = attack(case, searches.subjects, transfer(case, surrogate), storage=Storage()).outcome
+    options = PgdOptions(steps=asked.steps, step_size=asked.epsilon / 4)
+    setting = along(surrogate, Threat(Norm.LINF, asked.epsilon), options, case.shape.rows)
+    outcome = attack(case, searches.subjects, setting, storage=Storage()).outcome
     challenger = f"the gradient of {asked.surrogate}"
     return gap_check("transfer_gap", challenger, outcome, first_job(searches.iterated), asked)
 
 
 def _check(asked: MaskingParameters, classifier: Classifier, permissions: Permissions) -> None:
-    load_surrogate(asked, classifier, permissions)
+    load_surrogate("masking", asked, classifier, permissions)
 
 
 def _nothing(case: Case[MaskingParameters], reason: str) -> Iterator[Finding]:

@@ -20,24 +20,29 @@ from repaudit.audits._robustness_definitions import DEFINITIONS
 from repaudit.audits._robustness_mechanism import SPECS as MECHANISM_SPECS
 from repaudit.audits._robustness_mechanism import mechanism_skipped
 from repaudit.audits._robustness_run import Attacked, attacked
-from repaudit.audits._robustness_verdicts import Field, shares, shares_skipped, tally, union, verdict_findings
+from repaudit.audits._robustness_verdicts import shares, shares_skipped, tally, union, verdict_findings
 from repaudit.audits._robustness_virtual import fitting_head, part_keys, read_head
+from repaudit.audits._subjects import field_of
 from repaudit.case import Case, Parameters
 from repaudit.classifier import Capability
 from repaudit.errors import InvalidProfile
 from repaudit.finding import Better, Bounds, Finding, KeySpec, Unit, key_specs
-from repaudit.images import stratified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import numpy as np
 
+    from repaudit.audits._subjects import Field
     from repaudit.case import Permissions
     from repaudit.classifier import Classifier
     from repaudit.finding import Notice
 
 WORST = "worst"
+NO_GRADIENTS = (
+    "the model gives no gradients; what needs none is the attack square and, along a surrogate's gradients, the audit "
+    "transfer (--set transfer.surrogate=MODEL)"
+)
 
 
 def _listed(raw: object) -> object:
@@ -102,7 +107,7 @@ class RobustnessParameters(Parameters):
 def run(case: Case[RobustnessParameters]) -> Iterator[Finding]:
     """Yields shares, trends, figures and columns of each attack, and the union of all as `robustness.worst.*`."""
     parameters = case.parameters
-    field = _field(case)
+    field = field_of(case, parameters.limit)
     found = preflight(case.classifier, case.images, tuple(case.evidence.ids[row] for row in field.rows), case.shape)
     yield from found.remarks
     gradients = found.gradients and Capability.GRADIENTS in case.classifier.capabilities
@@ -156,7 +161,7 @@ def _obstacle(setting: Setting, gradients: bool, faults: tuple[Notice, ...]) -> 
     unbearable = [fault for fault in faults if setting.votes == 1 or fault.code != "random-network"]
     if unbearable:
         return unbearable[0].message
-    return "the model gives no gradients" if setting.gradients and not gradients else None
+    return NO_GRADIENTS if setting.gradients and not gradients else None
 
 
 def _skipped(setting: Setting, reason: str, parameters: RobustnessParameters) -> Iterator[Finding]:
@@ -164,13 +169,6 @@ def _skipped(setting: Setting, reason: str, parameters: RobustnessParameters) ->
     yield from relations_skipped(setting.key, reason)
     for key in part_keys(setting, parameters.virtual_head):
         yield from shares_skipped(key, reason)
-
-
-def _field(case: Case[RobustnessParameters]) -> Field:
-    n = len(case.evidence)
-    limit = n if case.parameters.limit is None else case.parameters.limit
-    rows = stratified(case.evidence.labels, limit, case.seed)
-    return Field(n, rows, rows[case.evidence.summary.correct[rows]])
 
 
 def _share_specs(key: str) -> tuple[KeySpec, ...]:

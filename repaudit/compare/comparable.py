@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from repaudit.compare.differing import differences, short
 from repaudit.errors import InvalidReport
+from repaudit.report.attack_codes import ATTACKED, SURROGATE_RIGHT, outcome_column
 
 if TYPE_CHECKING:
     from repaudit.compare.sides import Side
@@ -64,11 +65,8 @@ def refuse_incomparable(now: Asked, before: Side, keys: Sequence[str]) -> None:
 
 def needed_columns(key: str) -> tuple[str, ...]:
     """The per-image columns that a metric follows from."""
-    if key.startswith("robustness."):
-        return (
-            "id",
-            f"attack_{key.split('.')[1]}_outcome",
-        )
+    if key.startswith(ATTACKED):
+        return ("id", outcome_column(key), *((SURROGATE_RIGHT,) if key == "transfer.asr" else ()))
     single = {"accuracy.top5": "top5", "calibration.nll": "log_p_label", "calibration.brier": "brier"}
     return ("id", single[key]) if key in single else ("id", "label", "prediction", "confidence")
 

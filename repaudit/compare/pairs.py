@@ -22,7 +22,14 @@ from repaudit.metrics.paired import (
 )
 from repaudit.randomness import generator
 from repaudit.report import Comparison
-from repaudit.report.attack_codes import CODES, NOT_ATTACKED, AttackOutcome
+from repaudit.report.attack_codes import (
+    ATTACKED,
+    CODES,
+    NOT_ATTACKED,
+    SURROGATE_RIGHT,
+    AttackOutcome,
+    outcome_column,
+)
 
 if TYPE_CHECKING:
     from repaudit.compare.sides import Side
@@ -131,10 +138,12 @@ def _binned(
 
 
 def _attacked(pair: _Pair, key: str) -> Difference:
-    _, attack, name = key.split(".")
-    one, other = pair.columns(f"attack_{attack}_outcome")
+    name = key.rpartition(".")[2]
+    one, other = pair.columns(outcome_column(key))
     if name == "asr":
         both = np.isin(one, (ROBUST, BROKEN)) & np.isin(other, (ROBUST, BROKEN))
+        if key == "transfer.asr":
+            both &= np.logical_and(*(right == 1 for right in pair.columns(SURROGATE_RIGHT)))
         return difference_of_shares(one[both] == BROKEN, other[both] == BROKEN)
     both = (one != NOT_ATTACKED) & (other != NOT_ATTACKED)
     code = ROBUST if name == "robust_accuracy" else CODES[AttackOutcome.ERROR]
@@ -156,4 +165,4 @@ _STATISTICS: Mapping[str, Callable[[_Pair, str], Difference]] = {
 def _statistic(key: str) -> Callable[[_Pair, str], Difference]:
     if not is_paired(key):
         raise ValueError(f"{key} is no function of the per-image columns")
-    return _attacked if key.startswith("robustness.") else _STATISTICS[key]
+    return _attacked if key.startswith(ATTACKED) else _STATISTICS[key]

@@ -29,6 +29,9 @@ PAIRED_SHARES = (
     "robustness.*.asr",
     "robustness.*.robust_accuracy",
     "robustness.*.error_share",
+    "transfer.asr",
+    "transfer.robust_accuracy",
+    "transfer.error_share",
 )
 PAIRED_STATISTICS = (
     "calibration.ece",

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 from repaudit.render.plain import safe
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import JsonValue
+
     from repaudit.report import Report
 
 
@@ -16,7 +20,11 @@ LARGEST = 1e6
 
 def radius(report: Report, key: str) -> str:
     """`linf 8/255` or `l2 0.5`: the threat of the attack `key`; nothing where the report does not say."""
-    figure = report.figures.get(f"robustness.{key}.verdicts", {})
+    return threat(report.figures.get(f"robustness.{key}.verdicts", {}))
+
+
+def threat(figure: Mapping[str, JsonValue]) -> str:
+    """The same of a figure that holds `norm` and `epsilon`."""
     norm, epsilon = figure.get("norm"), figure.get("epsilon")
     if not isinstance(norm, str) or isinstance(epsilon, bool) or not isinstance(epsilon, int | float):
         return ""
@@ -32,6 +40,4 @@ def attacks_line(report: Report) -> str:
         parts = key.split(".")
         if len(parts) == 3 and parts[0] == "robustness" and parts[2] == "verdicts" and radius(report, parts[1]):
             together.setdefault(radius(report, parts[1]), []).append(safe(parts[1]))
-    return (
-        "radius: " + "; ".join(f"{', '.join(keys)} {threat}" for threat, keys in together.items()) if together else ""
-    )
+    return "radius: " + "; ".join(f"{', '.join(keys)} {ball}" for ball, keys in together.items()) if together else ""

@@ -33,6 +33,9 @@ HEADLINES = (
     "selective.aurc",
     "robustness.*.robust_accuracy",
     "robustness.*.asr",
+    "transfer.robust_accuracy",
+    "transfer.asr",
+    "transfer.surrogate_top1",
 )
 """In the order of the table. A family without a headline shows all that it has."""
 

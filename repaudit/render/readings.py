@@ -10,6 +10,7 @@ from repaudit.render.plain import number, safe
 from repaudit.render.sentences import SHORT, temperature_helps
 from repaudit.render.waived import waived_step
 from repaudit.report import Outcome, RunStatus
+from repaudit.report.attack_codes import ATTACKED
 
 if TYPE_CHECKING:
     from repaudit.report import Report, Verdict
@@ -42,7 +43,7 @@ def next_step(report: Report) -> str:
             return _proof(report)
         if any(verdict.level is Severity.WARN and verdict.outcome in BAD for verdict in report.gates):
             return "no gate that counts failed; look at the warnings above before it ships."
-        attacked = any(key.startswith("robustness.") for key in report.metrics)
+        attacked = any(key.startswith(ATTACKED) for key in report.metrics)
         spoken = "images like these and attacks like these" if attacked else "images like these"
         return f"by these gates it may ship; they speak for {spoken} only."
     first = failed[0]

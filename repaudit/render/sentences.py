@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repaudit.render.attacks import radius
+from repaudit.render.attacks import radius, threat
 from repaudit.render.headlines import headline
 from repaudit.render.masking import AUDIT as MASKING
 from repaudit.render.masking import failed_checks, made_checks
@@ -242,6 +242,19 @@ def _worst_case(report: Report) -> str:
     return f"{right}; {undecided:,} had no verdict." if undecided else f"{right}."
 
 
+def _transfer(report: Report) -> str:
+    rate, own = report.metrics.get("transfer.asr"), report.metrics.get("transfer.surrogate_top1")
+    if rate is None or own is None:
+        return ""
+    figure = report.figures.get("transfer.verdicts", {})
+    ball = f" ({threat(figure)})" if threat(figure) else ""
+    return (
+        f"Following the gradients of {safe(str(figure.get('surrogate', 'a surrogate')), 100)}{ball}, "
+        f"which is itself right on {_percent(own.value)}, "
+        f"breaks {_percent(rate.value)} of what both get right."
+    )
+
+
 def _masking(report: Report) -> str:
     made, failed = made_checks(report), failed_checks(report)
     if not made:
@@ -279,5 +292,6 @@ _OF_AUDIT: Mapping[str, tuple[Callable[[Report], str], ...]] = {
     "cones": (_cones, _first_error),
     "selective": (_selective, _ranking),
     "robustness": (_robustness, _worst_case),
+    "transfer": (_transfer,),
     "masking": (_masking,),
 }

@@ -17,6 +17,10 @@ class AttackOutcome(StrEnum):
     """Misclassified without an attack, and not attacked."""
 
 
+ATTACKED = ("robustness.", "transfer.")
+"""How keys begin that follow from such columns."""
+SURROGATE_RIGHT = "transfer_surrogate_right"
+"""Column of whether the surrogate gets an image right as it is: 1, 0, or `NOT_ATTACKED`."""
 NOT_ATTACKED = -1
 """Stands for an image that was not in question."""
 CODES = {
@@ -25,3 +29,8 @@ CODES = {
     AttackOutcome.ERROR: 2,
     AttackOutcome.INITIALLY_WRONG: 3,
 }
+
+
+def outcome_column(key: str) -> str:
+    """The column that a key such as `robustness.fgsm.asr` or `transfer.asr` follows from."""
+    return f"attack_{key.split('.')[-2]}_outcome"

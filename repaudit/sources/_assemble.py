@@ -84,7 +84,7 @@ def assemble(draft: Draft, request: ModelRequest) -> Classifier:
         capabilities.add(Capability.GRADIENTS)
     else:
         why = draft.no_gradients or "the network detaches, or runs under no_grad"
-        notes.append(f"no gradients: {why}; only attacks that need none can run (square)")
+        notes.append(f"no gradients: {why}; only what needs none can run (the attack square, the audit transfer)")
     if draft.class_ids is not None and len(draft.class_ids) != classes:
         notes.append(f"{len(draft.class_ids)} class names for {classes} classes: names not used")
     known = draft.class_ids if draft.class_ids is not None and len(draft.class_ids) == classes else None

@@ -13,9 +13,9 @@ from repaudit.attacks.verdict import CODES, Outcome
 from repaudit.attacks.widened import widened
 from repaudit.audits import bind, robustness
 from repaudit.audits._robustness_attack import Engine, Targets
-from repaudit.audits._robustness_verdicts import Field
 from repaudit.audits._robustness_virtual import part_keys, read_head, virtual_classes
 from repaudit.audits._robustness_virtual import union as union_of
+from repaudit.audits._subjects import Field
 from repaudit.case import EvaluationShape
 from repaudit.errors import InvalidModel
 from repaudit.evidence import collect

@@ -7,7 +7,7 @@ from torch import nn
 
 from repaudit.audits._masking_gradient import gradient_agreement
 from repaudit.audits._masking_parameters import MaskingParameters
-from repaudit.audits._masking_searches import subjects_of
+from repaudit.audits._subjects import subjects_of
 from repaudit.evidence import collect
 from repaudit.progress import SilentProgress
 

@@ -9,7 +9,7 @@ from repaudit.audits._masking_numbered import INSIDE, PLANTED, Numbered, binary_
 from repaudit.audits._masking_parameters import MaskingParameters
 from repaudit.audits._masking_planted import INNER, planted, planted_point, points
 from repaudit.audits._masking_readout import SHRINKAGE, fit
-from repaudit.audits._masking_searches import subjects_of
+from repaudit.audits._subjects import subjects_of
 from repaudit.evidence import collect
 from repaudit.progress import SilentProgress
 

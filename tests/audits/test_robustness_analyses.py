@@ -19,7 +19,7 @@ from repaudit.audits._robustness_distance import linear_distances
 from repaudit.audits._robustness_mechanism import SPECS
 from repaudit.audits._robustness_telling import scaled
 from repaudit.audits._robustness_trajectory import Trajectory
-from repaudit.audits._robustness_verdicts import Field
+from repaudit.audits._subjects import Field
 from repaudit.case import EvaluationShape, Parameters
 from repaudit.evidence import collect
 from repaudit.finding import Figure, Measurement, Skipped

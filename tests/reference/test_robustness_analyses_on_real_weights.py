@@ -13,7 +13,7 @@ from repaudit.attacks.intake import Subjects
 from repaudit.attacks.threat import Norm
 from repaudit.audits._robustness_analyses import Analyses
 from repaudit.audits._robustness_distance import linear_distances
-from repaudit.audits._robustness_verdicts import Field
+from repaudit.audits._subjects import Field
 from repaudit.case import EvaluationShape, Parameters
 from repaudit.evidence import collect
 from repaudit.finding import Figure, Measurement

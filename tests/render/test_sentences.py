@@ -176,7 +176,8 @@ def test_every_audit_that_ran_has_a_sentence_of_its_own(make_report):
 
 
 def report_audits() -> tuple[str, ...]:
-    return ("accuracy", "calibration", "geometry", "cones", "selective", "robustness", "masking", "mistakes")
+    clean = ("accuracy", "calibration", "geometry", "cones", "selective", "mistakes")
+    return (*clean, "robustness", "transfer", "masking")
 
 
 def test_an_audit_that_did_not_run_or_is_not_known_says_nothing(make_report):
