@@ -16,25 +16,39 @@ from repaudit.preprocessing import Preprocess
 
 def export(network: nn.Module, folder: Path, name: str, side: int, batch: int | None = None) -> dict[str, Path]:
     """The files by suffix; of a fixed batch where one is given."""
+    folder.mkdir()
     example = torch.zeros(batch or 2, 3, side, side)
-    files = {suffix: folder / f"{name}.{suffix}" for suffix in ("pth", "onnx", "pt2", "ts")}
-    network.eval()
-    torch.save(network.state_dict(), files["pth"])
+    files = {suffix: folder / f"{name}.{suffix}" for suffix in ("pth", "pt2", "ts")}
+    torch.save(network.eval().state_dict(), files["pth"])
     sizes = None if batch else ({0: torch.export.Dim("batch", min=1, max=4096)},)
     torch.export.save(torch.export.export(network, (example,), dynamic_shapes=sizes), files["pt2"])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # both exporters are deprecated; their files are still about
+        warnings.simplefilter("ignore")  # the exporter is deprecated; its files are still about
         torch.jit.trace(network, example).save(str(files["ts"]))
-        axes = None if batch else {"images": {0: "batch"}}
+    return {**files, "onnx": export_onnx(network, folder, name, side, batch)}
+
+
+def export_onnx(network: nn.Module, folder: Path, name: str, side: int, batch: int | None = None) -> Path:
+    """The ONNX file alone, in the operators that torch exports by default."""
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{name}.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # this exporter is deprecated too
         torch.onnx.export(
-            network, (example,), str(files["onnx"]), dynamo=False, input_names=["images"], dynamic_axes=axes
+            network.eval(),
+            (torch.zeros(batch or 2, 3, side, side),),
+            str(file),
+            dynamo=False,
+            input_names=["images"],
+            dynamic_axes=None if batch else {"images": {0: "batch"}},
         )
-    return files
+    return file
 
 
 def preprocess_file(path: Path, preprocess: Preprocess) -> Path:
     """For files that do not say how images are normalised."""
-    path.write_text(f"mean: {list(preprocess.mean)}\nstd: {list(preprocess.std)}\n")
+    size = "" if preprocess.size is None else f"size: {list(preprocess.size)}\n"
+    path.write_text(f"mean: {list(preprocess.mean)}\nstd: {list(preprocess.std)}\n{size}")
     return path
 
 

@@ -83,7 +83,7 @@ def ours(kind: str, file: Path) -> None:
     load_model(
         str(file),
         arch=file.stem if kind == "pth" else None,
-        preprocess=None if kind == "pth" else f"timm:{file.stem}",
+        preprocess=str(file.with_name("preprocess.yaml")),
     )
 
 

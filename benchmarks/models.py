@@ -28,7 +28,7 @@ from statistics import median
 
 import numpy as np
 import torch
-from _formats import bare_onnx, bare_torch, export, preprocess_file
+from _formats import bare_onnx, bare_torch, export, export_onnx, preprocess_file
 from _loading import loaded
 from _problems import Images, Problem, load
 from timm import create_model
@@ -109,9 +109,7 @@ def clean(assets: Path, folder: Path) -> None:
     cases = [(assets / path, preprocess, side, count) for path, preprocess, side, count in FILES]
     for batch in (None, 1):
         name = f"resnet50_{batch or 'open'}"
-        (folder / name).mkdir()
-        files = export(create_model("resnet50").eval(), folder / name, name, 224, batch)
-        cases.append((files["onnx"], HALF, 224, 64))
+        cases.append((export_onnx(create_model("resnet50"), folder / name, name, 224, batch), HALF, 224, 64))
     for file, preprocess, side, count in cases:
         images = pictures(count, side)
         ours, rows = passed(file, preprocess, images, folder)
@@ -124,7 +122,6 @@ def programs(assets: Path, folder: Path) -> None:
     print("\nclean pass of programs: torch alone, ours")
     for name, side, count in (("resnet50", 224, 64), ("vit_tiny_patch16_224", 224, 128)):
         network = create_model(name).eval()
-        (folder / f"{name}_program").mkdir()
         files = export(network, folder / f"{name}_program", name, side)
         images = pictures(count, side)
         for suffix in ("pt2", "ts", "onnx"):
@@ -168,15 +165,14 @@ def pgd(assets: Path, folder: Path) -> None:
     cases = (
         (load(assets, "resnet2b"), 4 * LEVEL, None, 20),
         (load(assets, "resnet2b"), 4 * LEVEL, 1, 20),
-        (load(assets, "resnet20"), 0.5 * LEVEL, None, 20),
-        (load(assets, "resnet20"), 0.5 * LEVEL, None, 100),
-        (untrained("resnet18", 224, 32), 1e-6, None, 10),
+        (load(assets, "resnet20").first(64), 0.5 * LEVEL, None, 20),
+        (load(assets, "resnet20").first(64), 0.5 * LEVEL, None, 100),
+        (untrained("resnet18", 224, 16), 1e-6, None, 20),
     )
     for number, (problem, epsilon, batch, steps) in enumerate(cases):
-        (folder / f"pgd_{number}").mkdir()
         network, preprocess = problem.classifier.network, problem.classifier.card.preprocess
         side = problem.images.stored.shape[-1]
-        file = export(network, folder / f"pgd_{number}", problem.name, side, batch)["onnx"]
+        file = export_onnx(network, folder / f"pgd_{number}", problem.name, side, batch)
         classifier = load_model(str(file), preprocess=str(preprocess_file(folder / "preprocess.yaml", preprocess)))
         shape = choose_shape("auto", torch.device("cpu"), classifier.card.operations)
         raw = {"name": "pgd", "epsilon": epsilon, "steps": steps, "step_size": epsilon / 4}
@@ -193,8 +189,8 @@ def loading(assets: Path, folder: Path) -> None:
     """Each load in a process of its own, by turns."""
     print("\nloading: by the library alone, ours, difference; imports of either; where ours goes")
     for name in LOADED:
-        (folder / f"{name}_loading").mkdir()
         files = export(create_model(name), folder / f"{name}_loading", name, 224)
+        preprocess_file(folder / f"{name}_loading" / "preprocess.yaml", replace(HALF, size=(224, 224)))
         for suffix, file in files.items():
             runs = [(loaded("own", suffix, file), loaded("ours", suffix, file)) for _ in range(3)]
             own, ours = (median(each["seconds"] for each in column) for column in zip(*runs, strict=True))

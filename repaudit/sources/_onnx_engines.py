@@ -67,10 +67,31 @@ def twin_of(model: onnx.ModelProto) -> Twin:
                 warnings.simplefilter("ignore")  # remarks of the converter about itself
                 import onnx2torch
 
-                return Twin(onnx2torch.convert(prepared(model)).float().eval(), None)
+                return Twin(onnx2torch.convert(_named(_known(prepared(model)))).float().eval(), None)
         except Exception as error:  # what a converter raises on operators that it does not know
             reason = f"onnx2torch cannot convert the graph ({said(error)})"
     return Twin(None, reason)
+
+
+def _known(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same, whose operators the converter knows: it finds out late, after copying all weights several times.
+
+    Raises:
+        NotImplementedError: an operator is none of them.
+    """
+    from onnx2torch.node_converters import get_converter
+
+    versions = {each.domain: each.version for each in model.opset_import}
+    for domain, operator in {(node.domain, node.op_type) for node in model.graph.node}:
+        get_converter(domain=domain, operation_type=operator, version=versions.get(domain, MODERN))
+    return model
+
+
+def _named(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same with names that the converter keeps apart: it makes one node of `/Gather_1` and a second `/Gather`."""
+    for number, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}_{number}"
+    return model
 
 
 def _modern(model: onnx.ModelProto) -> onnx.ModelProto:

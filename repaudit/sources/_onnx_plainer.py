@@ -86,7 +86,7 @@ def _fix_shapes(model: onnx.ModelProto) -> None:
 
 
 def _constant_shapes(model: onnx.ModelProto) -> dict[str, np.ndarray]:
-    """Values by name of tensors that follow from shapes and are the same for two and for three images."""
+    """Values by name of tensors that follow from shapes and are the same for one image and for two."""
     import onnx
     import onnxruntime
 
@@ -104,7 +104,7 @@ def _constant_shapes(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(asked.SerializeToString(), options, providers=["CPUExecutionProvider"])
     kind = onnx.helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type)
-    batches = [sides[0]] if sides[0] > 0 else [2, 3]
+    batches = [sides[0]] if sides[0] > 0 else [1, 2]
     runs = [session.run(names, {entry.name: np.zeros((rows, *sides[1:]), kind)}) for rows in batches]
     return {
         name: values[0]
