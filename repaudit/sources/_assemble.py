@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from repaudit.classifier import Capability, Card, Classifier, HeadCard
 from repaudit.errors import InvalidModel
 from repaudit.sources._head import Listening, find_head
+from repaudit.sources._operations import OperationCounter
 from repaudit.sources._own_normalisation import normalised_twice
 from repaudit.sources._preprocess import read_preprocess
 from repaudit.sources._softmax import uncover_logits
@@ -233,14 +234,12 @@ def _count_classes(logits: torch.Tensor, ref: str) -> int:
 
 def _watched(probe: _Probe) -> tuple[bool, int | None]:
     """Whether gradients reach the pixels, and the operations on one image where they can be counted; in one pass."""
-    from torch.utils.flop_counter import FlopCounterMode
-
     preprocess, device = probe.classifier.card.preprocess, probe.classifier.device
     image = proof_batch(preprocess.channels, probe.size, 0)[:1].to(device).requires_grad_()
     with torch.enable_grad():
         try:
-            with FlopCounterMode(display=False) as counter:
+            with OperationCounter() as counter:
                 reached = probe.classifier.logits(image).requires_grad
         except Exception:  # a network that cannot be watched works all the same
             return probe.classifier.logits(image).requires_grad, None
-    return reached, int(counter.get_total_flops()) or None
+    return reached, counter.operations or None
