@@ -107,3 +107,28 @@ class Recipe:
         path = folder / "small.onnx"
         onnx.save(self.model(), str(path), **options)
         return path
+
+
+def digits_graph(weight: np.ndarray, bias: np.ndarray, *, convertible: bool) -> onnx.ModelProto:
+    """A linear layer on grey 8×8 images, weight (64, classes); on demand with an operator that onnx2torch lacks."""
+    stored = {"weight": weight, "bias": bias}
+    nodes = [helper.make_node("Flatten", ["images"], ["flat"])]
+    linear = helper.make_node(
+        "Gemm", ["flat", "weight", "bias"], ["logits" if convertible else "scores"], name="linear"
+    )
+    nodes.append(linear)
+    if not convertible:
+        stored["nothing"] = np.zeros(1)
+        nodes += [
+            helper.make_node("Det", ["images"], ["volumes"]),
+            helper.make_node("Mul", ["volumes", "nothing"], ["none"]),
+            helper.make_node("Add", ["scores", "none"], ["logits"]),
+        ]
+    graph = helper.make_graph(
+        nodes,
+        "digits",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 1, 8, 8])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", len(bias)])],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in stored.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -14,7 +14,6 @@ from onnx import helper, numpy_helper
 from repaudit.classifier import Capability
 from repaudit.cli.app import main
 from repaudit.errors import InvalidModel
-from repaudit.public import scan
 from repaudit.sources import load_model
 from repaudit.sources._onnx_engines import cut
 from repaudit.sources._onnx_file import read_onnx
@@ -210,47 +209,14 @@ def test_a_twin_whose_gradients_vanish_by_rounding_is_not_believed(tmp_path, col
     assert "are zero, as they are where a graph rounds" in why_no_gradients(classifier)
 
 
-def unconvertible():
-    """A grey graph for the embedded digits with an operator that onnx2torch lacks."""
-    rng = np.random.default_rng(0)
-    weights = {"w": rng.normal(0, 0.3, (64, 10)), "b": rng.normal(0, 0.1, 10), "nothing": np.zeros(1)}
-    graph = helper.make_graph(
-        [
-            helper.make_node("Flatten", ["images"], ["flat"]),
-            helper.make_node("Det", ["images"], ["volumes"]),
-            helper.make_node("Gemm", ["flat", "w", "b"], ["scores"]),
-            helper.make_node("Mul", ["volumes", "nothing"], ["none"]),
-            helper.make_node("Add", ["scores", "none"], ["logits"]),
-        ],
-        "digits",
-        [helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["n", 1, 8, 8])],
-        [helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["n", 10])],
-        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
 @pytest.fixture
 def opaque(tmp_path, monkeypatch):
     monkeypatch.setenv("REPAUDIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "g.yaml").write_text("mean: [0.0]\nstd: [1.0]\nsize: [8, 8]\n")
-    return saved(unconvertible(), tmp_path / "opaque.onnx")
-
-
-def test_a_graph_that_cannot_be_converted_is_attacked_without_gradients_and_the_rest_is_skipped(opaque):
-    attacks = "robustness.attacks=[fgsm, pgd_w, {name: square, queries: 50}]"
-    settings = [attacks, "robustness.limit=20", "robustness.perturbation_limit=0"]
-    report = scan(opaque, "digits", preprocess="g.yaml", audits=("accuracy", "robustness"), settings=settings)
-
-    measured = {key for key in report.metrics if ".square" in key}
-    (skipped,) = [audit.skipped for audit in report.audits if audit.id == "robustness"]
-    assert any("accuracy" in key for key in measured)
-    for name in ("fgsm", "pgd_w"):
-        assert not any(f".{name}" in key for key in report.metrics)
-        reasons = {reason for key, reason in skipped.items() if f".{name}" in key}
-        assert reasons
-        assert all("no gradients" in reason for reason in reasons)
+    rng = np.random.default_rng(0)
+    weight, bias = rng.normal(0, 0.3, (64, 10)), rng.normal(0, 0.1, 10)
+    return saved(onnx_graphs.digits_graph(weight, bias, convertible=False), tmp_path / "opaque.onnx")
 
 
 @pytest.mark.parametrize("profile", ["quick", "ci"])
