@@ -282,7 +282,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-SHORT: tuple[Callable[[Report], str], ...] = (_calibration, _null, _geometry, _cones, _robustness)
+SHORT: tuple[Callable[[Report], str], ...] = (_calibration, _null, _geometry, _cones, _robustness, _transfer)
 """What a summary says: an audit's first sentence, and what must be known with it."""
 _OF_AUDIT: Mapping[str, tuple[Callable[[Report], str], ...]] = {
     "accuracy": (_accuracy,),

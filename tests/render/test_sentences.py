@@ -150,6 +150,19 @@ def test_a_failed_check_speaks_with_its_own_sentence(make_report):
     assert sentences(report, "masking") == ["2 of 3 checks failed, b first: half of it is hidden."]
 
 
+def test_transfer_is_told_with_the_surrogate_its_radius_and_its_own_accuracy(make_report):
+    figure = Figure(
+        key="transfer.verdicts", data={"norm": "linf", "epsilon": 8 / 255, "surrogate": "timm:resnet50\x1b[31m"}
+    )
+    report = make_report(bare("transfer.asr", 0.125, 80), bare("transfer.surrogate_top1", 0.9), figure)
+
+    (sentence,) = sentences(report, "transfer")
+    assert sentence.startswith("Following the gradients of timm:resnet50")
+    assert "\x1b" not in sentence
+    assert sentence.endswith(" (linf 8/255), which is itself right on 90.0 %, breaks 12.5 % of what both get right.")
+    assert sentence in readings(report)
+
+
 def test_every_audit_that_ran_has_a_sentence_of_its_own(make_report):
     report = make_report(
         bare("accuracy.top1", 0.9),
