@@ -17,7 +17,7 @@ LAYERS = [
     {"leaderboard"},
     {"render", "judge"},
     {"output"},
-    {"images", "digits_network", "numerics"},
+    {"images", "digits_network", "networks", "numerics"},
     {"classifier"},
     {"sources", "data"},
     {"evidence"},

@@ -11,6 +11,7 @@ LIGHT = (
     "repaudit.report",
     "repaudit.profiles",
     "repaudit.gates",
+    "repaudit.heads",
     "repaudit.compare",
     "repaudit.published",
     "repaudit.leaderboard",

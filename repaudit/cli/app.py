@@ -22,6 +22,7 @@ from repaudit.cli.gate import gate
 from repaudit.cli.listing import listing
 from repaudit.cli.report import report
 from repaudit.cli.scan import scan
+from repaudit.cli.train import train
 from repaudit.errors import Interrupted, RepauditError, UnfinishedError, UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ app.command(short_help="Audit classifiers, report, judge gates.")(scan)
 app.command(short_help="Judge a saved report again.")(gate)
 app.command(short_help="Put saved reports side by side.")(compare)
 app.command(short_help="Show or convert a saved report.")(report)
+app.command(short_help="Train baselines and compare them.")(train)
 app.command(name="list", short_help="What exists, and what a metric is.")(listing)
 app.command(short_help="Versions, devices, caches and data found.")(doctor)
 

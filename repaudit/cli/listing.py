@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from repaudit.cli import completing
+from repaudit.cli.heads import print_heads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,10 @@ def listing(
             autocompletion=completing.things,
         ),
     ] = None,
+    head: Annotated[
+        bool,
+        typer.Option("--head", help="Of models: where the linear head of every timm and torchvision architecture is."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """What exists: audits, attacks, metrics, model sources, data layouts, profiles."""
@@ -46,6 +51,11 @@ def listing(
     if kind is not None and kind not in list(Kind):
         near = nearest(kind, list(Kind), 1) or [Kind.AUDITS.value]
         raise UsageError(f"there is nothing called `{kind}` to list", remedy=f"repaudit list {near[0]}")
+    if head:
+        if kind != Kind.MODELS:
+            raise UsageError("--head belongs to models", remedy="repaudit list models --head")
+        print_heads(name, as_json=as_json)
+        return
     if kind is not None and name is not None:
         _print_page(page(Kind(kind), name), _profile(name) if kind == Kind.PROFILES else None, as_json=as_json)
         return

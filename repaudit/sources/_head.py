@@ -33,17 +33,33 @@ class Tap:
         self.name = name
         self.layer = layer
         self.calls = 0
+        self.first_only = False
+        """Of a sequence of positions the network keeps the first one; else all, averaged."""
         self._input: torch.Tensor | None = None
         self._hook = layer.register_forward_pre_hook(self._keep)
 
     def take(self) -> torch.Tensor:
-        """(b, d) float: the layer's input, positions averaged (which a linear layer commutes with)."""
+        """(b, d) float: the layer's input at the position that counts, or all averaged: a linear layer commutes."""
         if self._input is None:
             raise RuntimeError(f"`{self.name}` has not run since its input was last taken")
         kept, self._input = self._input, None
         if isinstance(self.layer, nn.Conv2d):
             return kept.flatten(2).mean(2)
-        return kept if kept.dim() == 2 else kept.flatten(1, -2).mean(1)
+        if kept.dim() == 2:
+            return kept
+        positions = kept.flatten(1, -2)
+        return positions[:, 0] if self.first_only else positions.mean(1)
+
+    def has_positions(self) -> bool:
+        """Whether its latest input was a sequence."""
+        return self._input is not None and self._input.dim() > 2 and isinstance(self.layer, nn.Linear)
+
+    def look(self) -> torch.Tensor:
+        """As `take`, and it can be taken again."""
+        kept = self._input
+        features = self.take()
+        self._input = kept
+        return features
 
     def forget(self) -> None:
         """As if the layer had not run yet."""
@@ -169,8 +185,20 @@ def _width(layer: nn.Module) -> int | None:
 def _answer(tap: Tap, logits: torch.Tensor) -> torch.Tensor | None:
     """The logits that this layer alone would give, in float64; None where shapes do not match."""
     weight, bias = tap.affine()
-    answer = tap.take().double() @ weight.double().T + bias.double()
-    return answer if answer.shape == logits.shape else None
+
+    def alone(*, first_only: bool) -> torch.Tensor:
+        tap.first_only = first_only
+        return tap.look().double() @ weight.double().T + bias.double()
+
+    answer = alone(first_only=False)
+    if answer.shape != logits.shape:
+        return None
+    if tap.has_positions() and _error(answer, logits) > TOLERANCE:
+        first = alone(first_only=True)
+        if _error(first, logits) <= TOLERANCE:
+            return first
+        tap.first_only = False
+    return answer
 
 
 def _one(ran: Sequence[Tap], answers: Sequence[torch.Tensor | None], logits: torch.Tensor) -> FoundHead | None:

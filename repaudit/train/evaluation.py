@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
+
+from repaudit.train.journal import Standing
 
 if TYPE_CHECKING:
     from repaudit.train.distributed import Ranks
@@ -14,20 +15,6 @@ if TYPE_CHECKING:
     from repaudit.train.trainee import Trainee
 
 ROWS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Of the first K logits, renormalised, on images that are not trained on."""
-
-    accuracy: float
-    """In [0, 1]."""
-    loss: float
-    """Mean negative log likelihood in nats."""
-    confidence: float
-    """Mean of the largest probability, in [0, 1]."""
-    virtual_mass: float
-    """Mean probability of all other nodes in the softmax over all, in [0, 1]."""
 
 
 def evaluated(trainee: Trainee, examples: Examples, classes: int, ranks: Ranks) -> Standing:

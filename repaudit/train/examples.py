@@ -65,6 +65,11 @@ class Material:
     test_rows: np.ndarray | None
     """Rows of the training reference that are the test set, where it has none of its own."""
 
+    def on(self, device: torch.device) -> Material:
+        """The same material on another device."""
+        held_out = None if self.held_out is None else self.held_out.to(device)
+        return replace(self, train=self.train.to(device), held_out=held_out, test=self.test.to(device))
+
     @property
     def channels(self) -> int:
         """1 or 3."""

@@ -6,12 +6,26 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from repaudit.errors import UnfinishedError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from repaudit.train.evaluation import Standing
-
 FILE = "log.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Of the first K logits, renormalised, on images that are not trained on."""
+
+    accuracy: float
+    """In [0, 1]."""
+    loss: float
+    """Mean negative log likelihood in nats."""
+    confidence: float
+    """Mean of the largest probability, in [0, 1]."""
+    virtual_mass: float
+    """Mean probability of all other nodes in the softmax over all, in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +64,24 @@ def keep(folder: Path, epochs: int) -> None:
     if path.exists():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         path.write_text("".join(lines[:epochs]), encoding="utf-8")
+
+
+def count(folder: Path) -> int:
+    """Epochs that are in the log."""
+    path = folder / FILE
+    return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
+
+
+def final(folder: Path) -> Standing:
+    """On the test images after the last epoch.
+
+    Raises:
+        UnfinishedError: the log is gone or torn.
+    """
+    try:
+        last = json.loads((folder / FILE).read_text(encoding="utf-8").splitlines()[-1])
+        return Standing(**last["test"])
+    except (OSError, ValueError, IndexError, TypeError, KeyError) as error:
+        raise UnfinishedError(
+            f"{folder / FILE} tells no end of its run: {error}", remedy=f"rm -r {folder}, then the same command again"
+        ) from None

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from repaudit.train.distributed import Ranks
-    from repaudit.train.evaluation import Standing
     from repaudit.train.examples import Examples, Material
-    from repaudit.train.journal import Epoch
+    from repaudit.train.journal import Epoch, Standing
     from repaudit.train.network import Built
     from repaudit.train.objectives import Objective
     from repaudit.train.recipe import OptimizerSection

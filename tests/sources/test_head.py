@@ -9,6 +9,7 @@ from repaudit.classifier import Capability
 from repaudit.progress import SilentProgress
 from repaudit.sources import Draft, ModelRequest
 from repaudit.sources._assemble import assemble
+from repaudit.sources._head import find_head
 from repaudit.sources._preprocess import from_mapping
 
 
@@ -299,3 +300,24 @@ def test_a_head_is_found_where_another_linear_layer_is_registered_behind_it():
 
     assert classifier.card.head.modules == ("fc",)
     assert rows == 4 + 4 + 1  # the guess was wrong: the head needs a pass of its own
+
+
+def test_a_head_that_answers_for_a_sequence_of_which_the_first_position_counts_is_found():
+    class Pooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tokens, self.proj = nn.Conv2d(3, 5, 4, 4), nn.Linear(5, 7)
+
+        def forward(self, images):
+            return self.proj(self.tokens(images).flatten(2).transpose(1, 2))[:, 0]
+
+    network = Pooled().eval()
+    batches = [torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in range(2)]
+    with torch.no_grad():
+        found = find_head(network, 7, lambda index: network(batches[index]))
+        logits = network(batches[1])
+        features = found.head.collect()
+
+    assert found.card.modules == ("proj",)
+    assert features.shape == (4, 5)
+    assert torch.allclose(features @ found.head.weight.T + found.head.bias, logits, atol=1e-6)
