@@ -189,10 +189,10 @@ def _carry_out(
         for run in runs:
             typer.echo(f"{folder / run.name}")
         return 0
+    from repaudit.cli._training import tracked
     from repaudit.device import choose_device
     from repaudit.profiles import load as load_profile
     from repaudit.render.progress import progress_for
-    from repaudit.cli._training import tracked
     from repaudit.train.matrix import Plan, carry_out, devices_of, dtype_of
 
     load_profile(
