@@ -216,6 +216,7 @@ def _carry_out(
     )
     with tracked(sys.stderr, [run.name for run in runs], loaded.recipe.epochs, quiet=quiet) as (tracker, hear):
         carry_out(plan, progress, hear)
+    _compare(loaded, folder)
     if tracker.failures:
         names = ", ".join(tracker.failures)
         raise UnfinishedError(
@@ -224,3 +225,29 @@ def _carry_out(
             remedy="the same command again; what is finished is not made again",
         )
     return 0
+
+
+def _compare(loaded: LoadedRecipe, folder: Path) -> None:
+    """Writes and prints what all finished runs of the matrix show, those of other shards included."""
+    from repaudit.cli._matrix_table import print_table
+    from repaudit.cli._run import to_whoever_reads
+    from repaudit.render.terminal import console_for
+    from repaudit.report import replace_file
+    from repaudit.train.folder import results
+    from repaudit.train.runs import runs_of
+    from repaudit.train.table import table_of
+
+    found = results(folder, runs_of(loaded.recipe))
+    if not found:
+        return
+    table = table_of(loaded.name, found)
+    for name, text in (("table.json", table.to_json()), ("table.csv", table.to_csv())):
+        try:
+            replace_file(folder / name, text.encode())
+        except OSError as error:
+            raise UnfinishedError(
+                f"{folder / name} could not be written: {error.strerror}", remedy="the same command again"
+            ) from None
+        sys.stderr.write(f"table: {folder / name}\n")
+    with to_whoever_reads():
+        print_table(table, console_for())

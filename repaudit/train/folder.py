@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 from repaudit import __version__
 from repaudit.errors import InvalidOutput, InvalidRecipe
 from repaudit.profiles.shown import shown
+from repaudit.report import read
+from repaudit.train import journal
+from repaudit.train.table import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from repaudit.train.runs import Run
@@ -50,6 +53,22 @@ def claim(folder: Path, run: Run, data: Mapping[str, str]) -> None:
         fresh.replace(path)
     except (OSError, ValueError) as error:
         raise InvalidOutput(f"{folder} cannot be used: {error}", remedy="-o DIR elsewhere") from None
+
+
+def results(folder: Path, runs: Sequence[Run]) -> tuple[Result, ...]:
+    """Of all runs whose report is there, whoever made it.
+
+    Raises:
+        InvalidReport: a report cannot be read.
+        UnfinishedError: a log cannot be read.
+    """
+    found = []
+    for run in runs:
+        place = folder / run.name
+        if (place / REPORT).exists():
+            held_out = journal.final(place)[1]
+            found.append(Result(run, read(place / REPORT), None if held_out is None else held_out.accuracy))
+    return tuple(found)
 
 
 def is_trained(folder: Path) -> bool:

@@ -72,15 +72,16 @@ def count(folder: Path) -> int:
     return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
 
 
-def final(folder: Path) -> Standing:
-    """On the test images after the last epoch.
+def final(folder: Path) -> tuple[Standing, Standing | None]:
+    """On the test images and on those kept back to choose by, after the last epoch.
 
     Raises:
         UnfinishedError: the log is gone or torn.
     """
     try:
         last = json.loads((folder / FILE).read_text(encoding="utf-8").splitlines()[-1])
-        return Standing(**last["test"])
+        held_out = last["held_out"]
+        return Standing(**last["test"]), None if held_out is None else Standing(**held_out)
     except (OSError, ValueError, IndexError, TypeError, KeyError) as error:
         raise UnfinishedError(
             f"{folder / FILE} tells no end of its run: {error}", remedy=f"rm -r {folder}, then the same command again"

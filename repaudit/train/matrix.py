@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from repaudit.errors import Interrupted, InvalidOutput
-from repaudit.train.distributed import joined
+from repaudit.train.distributed import Ranks, joined
 from repaudit.train.examples import open_material
 from repaudit.train.folder import claim
 from repaudit.train.pool import together
-from repaudit.train.worker import Post, work
+from repaudit.train.worker import Post, is_finished, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -76,11 +76,15 @@ def carry_out(plan: Plan, progress: Progress, tell: Callable[[Event], None]) -> 
         argv=plan.argv,
     )
     with _stopping() as stop:
+        left = tuple(run for run in plan.runs if not is_finished(run, post))
+        for run in plan.runs:
+            if run not in left:
+                work(run, material, post, Ranks(), tell=tell, stopped=stop.asked)
         if len(plan.devices) == 1:
-            _alone(plan, material, post, tell, stop)
-        else:
-            posts = tuple(replace(post, device=device) for device in plan.devices)
-            together(plan.runs, material, posts, plan.threads, tell, stop.asked)
+            _alone(left, plan.threads, material, post, tell, stop)
+        elif left:
+            posts = tuple(replace(post, device=device) for device in plan.devices[: len(left)])
+            together(left, material, posts, plan.threads, tell, stop.asked)
         if stop.signal_number is not None:
             raise Interrupted(stop.signal_number)
 
@@ -111,13 +115,20 @@ def _stopping() -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
-def _alone(plan: Plan, material: Material, post: Post, tell: Callable[[Event], None], stop: _Stop) -> None:
+def _alone(
+    runs: Sequence[Run],
+    threads: int,
+    material: Material,
+    post: Post,
+    tell: Callable[[Event], None],
+    stop: _Stop,
+) -> None:
     """In this process, or in those that torchrun started beside it."""
-    if plan.threads:
-        torch.set_num_threads(plan.threads)
+    if threads:
+        torch.set_num_threads(threads)
     with joined(post.device) as ranks:
         here = material.on(post.device)
-        for run in plan.runs:
+        for run in runs:
             if stop.asked():
                 return
             work(run, here, post, ranks, tell=tell if ranks.first else _nobody, stopped=stop.asked)

@@ -15,6 +15,7 @@ from repaudit.errors import RepauditError
 from repaudit.output import prepare, save
 from repaudit.profiles import load as load_profile
 from repaudit.progress import SilentProgress
+from repaudit.report import RunStatus, read
 from repaudit.train import checkpoint, journal
 from repaudit.train.events import Advanced, Audited, Began, Failed, Paused, Trained
 from repaudit.train.export import export
@@ -25,6 +26,8 @@ from repaudit.train.teacher import load_teacher
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from repaudit.profiles import ResolvedProfile
+    from repaudit.report import Report
     from repaudit.train.distributed import Ranks
     from repaudit.train.events import Event
     from repaudit.train.examples import Material
@@ -61,7 +64,7 @@ def work(
         earlier = is_trained(place)
         if not earlier:
             _train(run, material, post, ranks, tell, stopped)
-        tell(Trained(run.name, journal.final(place).accuracy, earlier))
+        tell(Trained(run.name, journal.final(place)[0].accuracy, earlier))
         if post.scanned and ranks.first and not stopped():
             tell(Audited(run.name, _audit(run, place, post)))
     except Stopped:
@@ -115,11 +118,10 @@ def _facts(run: Run, material: Material, post: Post, ranks: Ranks) -> dict[str, 
 
 
 def _audit(run: Run, place: Path, post: Post) -> int:
-    """Scans the exported checkpoint as anybody would; returns the report's exit status."""
-    section = run.recipe.scan
-    profile = load_profile(
-        section.profile, audits=None, settings=list(section.settings), limit=None, directory=Path.cwd()
-    )
+    """Scans the exported checkpoint as anybody would, unless that was done; returns the report's exit status."""
+    profile, before = _profile(run), _scanned(run, place)
+    if before is not None:
+        return before.run.exit_code
     order = Order(
         model=str(place / MODEL),
         data=post.scan_data,
@@ -133,6 +135,27 @@ def _audit(run: Run, place: Path, post: Post) -> int:
     if scanned.failure is not None:
         raise scanned.failure
     return scanned.report.run.exit_code
+
+
+def is_finished(run: Run, post: Post) -> bool:
+    """Whether nothing is left to do but to say so."""
+    place = post.folder / run.name
+    return is_trained(place) and not (post.scanned and _scanned(run, place) is None)
+
+
+def _profile(run: Run) -> ResolvedProfile:
+    section = run.recipe.scan
+    return load_profile(section.profile, audits=None, settings=list(section.settings), limit=None, directory=Path.cwd())
+
+
+def _scanned(run: Run, place: Path) -> Report | None:
+    """The whole report that an earlier call made with the same profile; None where there is none."""
+    path = place / REPORT
+    if not path.exists():
+        return None
+    before = read(path)
+    same = before.profile.sha256 == _profile(run).sha256 and before.run.status is RunStatus.COMPLETE
+    return before if same else None
 
 
 def _git() -> str | None:
