@@ -1,26 +1,56 @@
-"""Residual networks for images of 32 pixels."""
+"""Residual networks for images of 32 and 64 pixels."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def resnet18(num_classes: int = 10, channels: int = 3) -> nn.Module:
     """The ResNet-18 of torchvision beginning with 3 × 3, stride 1 and no pooling; 512 features."""
     from torchvision import models
 
-    network: nn.Module = models.resnet18(weights=None, num_classes=num_classes)
-    network.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
-    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
-    network.maxpool = nn.Identity()
-    return network
+    return _small_stem(models.resnet18, num_classes, channels)
+
+
+def resnet34(num_classes: int = 10, channels: int = 3) -> nn.Module:
+    """The ResNet-34 of torchvision beginning as `resnet18` does; 512 features."""
+    from torchvision import models
+
+    return _small_stem(models.resnet34, num_classes, channels)
+
+
+def resnet50(num_classes: int = 10, channels: int = 3) -> nn.Module:
+    """The ResNet-50 of torchvision beginning as `resnet18` does; 2,048 features."""
+    from torchvision import models
+
+    return _small_stem(models.resnet50, num_classes, channels)
+
+
+def resnext50(num_classes: int = 10, channels: int = 3) -> nn.Module:
+    """The ResNeXt-50 (32 × 4d) of torchvision beginning as `resnet18` does; 2,048 features."""
+    from torchvision import models
+
+    return _small_stem(models.resnext50_32x4d, num_classes, channels)
 
 
 def resnet20(num_classes: int = 10, channels: int = 3, width: int = 16) -> nn.Module:
     """Three stages of three blocks, shortcuts without weights (He et al. 2016, §4.2, option A); 4·width features."""
     return CifarResNet(num_classes, channels, width, blocks=3)
+
+
+def _small_stem(builder: Callable[..., nn.Module], num_classes: int, channels: int) -> nn.Module:
+    network = builder(weights=None, num_classes=num_classes)
+    network.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+    network.maxpool = nn.Identity()
+    return network
 
 
 class CifarResNet(nn.Module):
