@@ -44,6 +44,8 @@ class DataRequest:
     progress: Progress
     part: Part = Part.EVALUATION
     """Of a set with parts; one without gives all its images for either."""
+    labelled: bool = True
+    """Whether labels are wanted; of outliers they need not be there, and whatever is there is not looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

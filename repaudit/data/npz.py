@@ -35,11 +35,13 @@ def _open(argument: str | None, request: DataRequest) -> ArrayImages:
     if argument is None:
         raise InvalidData("`npz` needs a file", remedy="--data npz:FILE")
     path = require_file(Path(argument).expanduser(), "npz")
-    arrays = _read(path)
+    arrays = _read(path, labelled=request.labelled)
     images = _images(arrays["images"], path)
-    raw = arrays["labels"]
-    _refuse_other_shape(raw, len(images), path)
-    labels = _labels(raw, request, path)
+    if request.labelled:
+        _refuse_other_shape(arrays["labels"], len(images), path)
+        labels = _labels(arrays["labels"], request, path)
+    else:
+        labels = _Labels(np.zeros(len(images), dtype=np.int64), "nothing: they are not wanted", None)
     return open_arrays(
         ArrayListing(
             layout="npz",
@@ -65,7 +67,7 @@ def _refuse_other_shape(raw: np.ndarray, count: int, path: Path) -> None:
     )
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _read(path: Path, *, labelled: bool) -> dict[str, np.ndarray]:
     grown = bomb(path)
     if grown is not None:
         raise InvalidData(
@@ -80,7 +82,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise InvalidData(f"{path} holds one array, not an npz archive", remedy=EXAMPLE)
-            absent = [name for name in ("images", "labels") if name not in file.files]
+            required = ("images", "labels") if labelled else ("images",)
+            absent = [name for name in required if name not in file.files]
             if absent:
                 raise InvalidData(
                     f"{path} has no array `{absent[0]}`",
@@ -167,7 +170,7 @@ def _ids(ids: np.ndarray | None, count: int, path: Path) -> tuple[str, ...]:
 def _count_classes(argument: str | None) -> int:
     if argument is None:
         raise InvalidData("`npz` needs a file", remedy="--data npz:FILE")
-    labels = _read(require_file(Path(argument).expanduser(), "npz"))["labels"]
+    labels = _read(require_file(Path(argument).expanduser(), "npz"), labelled=False).get("labels", np.empty(0, int))
     return len(set(labels.tolist())) if labels.dtype.kind == "U" or not labels.size else int(labels.max()) + 1
 
 

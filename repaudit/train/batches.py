@@ -10,6 +10,7 @@ from repaudit.train.augment import Border, augmented
 from repaudit.train.method import Mixing
 from repaudit.train.mixing import draw_cutmix, draw_mixup
 from repaudit.train.objectives import Step
+from repaudit.train.second import second_batches
 from repaudit.train.streams import Purpose, numpy_generator, order
 from repaudit.train.targets import one_hot
 
@@ -33,6 +34,7 @@ class Batches:
         self.steps = len(material.train) // self._rows
         """In an epoch; what does not fill a batch waits for the next order."""
         self._order: tuple[int, np.ndarray] | None = None
+        self._second = second_batches(run, material, ranks)
 
     def at(self, epoch: int, step: int) -> tuple[Step, float]:
         """The batch of a step, and the share of an image that was left its own."""
@@ -45,6 +47,7 @@ class Batches:
             partners = self._ranks.part(whole[torch.from_numpy(mix.partner)]).to(rows.device)
             targets = mix.targets(targets, one_hot(self._train.labels[partners], self._classes))
             images = mix.images(images, self._partners(images, mix, partners, epoch))
+        index = epoch * self.steps + step
         made = Step(
             images=images.contiguous(memory_format=torch.channels_last),
             targets=self._labelling.soft(targets),
@@ -52,7 +55,8 @@ class Batches:
             rows=rows,
             seed=self._run.seed,
             epoch=epoch,
-            index=epoch * self.steps + step,
+            index=index,
+            extra=None if self._second is None else self._second.at(index),
         )
         return made, 1.0 if mix is None else mix.share
 

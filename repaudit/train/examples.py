@@ -9,14 +9,17 @@ import numpy as np
 import torch
 
 from repaudit.data import DataRequest, Part, check_reference, load, open_images
-from repaudit.errors import InvalidData
+from repaudit.errors import InvalidData, InvalidRecipe
 from repaudit.images import stratified
 from repaudit.preprocessing import Interpolation, Preprocess
+from repaudit.train.objectives import load as load_objective
+from repaudit.train.objectives import options_of
 from repaudit.train.streams import Purpose, key
 
 if TYPE_CHECKING:
     from repaudit.images import ImageSet
     from repaudit.progress import Progress
+    from repaudit.train.objectives import Second
     from repaudit.train.recipe import DataSection, Recipe
 
 TEST_SHARE = 0.2
@@ -64,11 +67,22 @@ class Material:
     """What `scan` is given; the training reference where a part of it was kept back."""
     test_rows: np.ndarray | None
     """Rows of the training reference that are the test set, where it has none of its own."""
+    extra: Examples | None = None
+    """Outliers or pseudo-labelled images, where the objective learns from any."""
+    extra_fingerprint: str | None = None
+    """sha256 of these, as `train_fingerprint`."""
 
     def on(self, device: torch.device) -> Material:
         """The same material on another device."""
         held_out = None if self.held_out is None else self.held_out.to(device)
-        return replace(self, train=self.train.to(device), held_out=held_out, test=self.test.to(device))
+        extra = None if self.extra is None else self.extra.to(device)
+        return replace(self, train=self.train.to(device), held_out=held_out, test=self.test.to(device), extra=extra)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Of all images that weights depend on."""
+        extra = {} if self.extra_fingerprint is None else {"extra": self.extra_fingerprint}
+        return {"train": self.train_fingerprint} | extra
 
     @property
     def channels(self) -> int:
@@ -81,7 +95,10 @@ def open_material(recipe: Recipe, device: torch.device, progress: Progress) -> M
 
     Raises:
         InvalidData: no reference, one that cannot be read, fewer images than a batch, or a class without images.
+        InvalidRecipe: the objective cannot have the images that it learns from beside them.
     """
+    objective, options = load_objective(recipe.objective.name), options_of(recipe.objective)
+    second = None if objective.second is None else objective.second(options)
     request = _request(recipe.data, progress)
     images = open_images(request)
     train, test_rows = _read(images), None
@@ -97,6 +114,7 @@ def open_material(recipe: Recipe, device: torch.device, progress: Progress) -> M
         rows, kept = _parted(train.labels.numpy(), recipe.held_out, 1)
         held_out, train = train.take(rows), train.take(kept)
     _refuse_few(train, request.classes_count, recipe)
+    extra, extra_fingerprint = (None, None) if second is None else _extra(second, train, request, recipe.batch_size)
     return Material(
         train=train.to(device),
         held_out=None if held_out is None else held_out.to(device),
@@ -107,7 +125,36 @@ def open_material(recipe: Recipe, device: torch.device, progress: Progress) -> M
         train_fingerprint=images.fingerprint,
         test_reference=reference,
         test_rows=test_rows,
+        extra=None if extra is None else extra.to(device),
+        extra_fingerprint=extra_fingerprint,
     )
+
+
+def _extra(second: Second, train: Examples, like: DataRequest, batch: int) -> tuple[Examples, str]:
+    """Images of a second set as the network takes those of the first, and their fingerprint."""
+    remedy = f"--set objective.{second.option}=npz:FILE"
+    try:
+        layout, argument = check_reference(second.reference)
+        counted = load(layout).count_classes
+        request = replace(
+            like,
+            ref=second.reference,
+            preprocess=replace(like.preprocess, size=(train.stored.shape[2], train.stored.shape[3])),
+            classes_count=like.classes_count if second.labelled or counted is None else counted(argument),
+            limit=None,
+            labelled=second.labelled,
+        )
+        images = open_images(request)
+        extra = _read(images)
+    except InvalidData as error:
+        raise InvalidRecipe(f"objective.{second.option}: {error.problem}", detail=error.detail, remedy=remedy) from None
+    if len(extra) < second.ratio * batch:
+        raise InvalidRecipe(
+            f"objective.{second.option}: {len(extra)} images are fewer than the {second.ratio * batch} of one step",
+            detail=f"a batch of {batch} goes with {second.ratio} of them for each of its images",
+            remedy=f"--set objective.ratio=1 --set batch_size={max(2, len(extra) // 2)}",
+        )
+    return extra, images.fingerprint
 
 
 def _request(section: DataSection, progress: Progress) -> DataRequest:

@@ -15,12 +15,10 @@ from repaudit.errors import InvalidRecipe, UnfinishedError
 from repaudit.train import checkpoint, journal
 from repaudit.train.batches import Batches
 from repaudit.train.evaluation import evaluated
-from repaudit.train.method import Smoothing
 from repaudit.train.network import build
-from repaudit.train.objectives import Surroundings, load, options_of
+from repaudit.train.readiness import labelling_of, objective_of
 from repaudit.train.schedule import Schedule, Shape
 from repaudit.train.streams import Purpose, drawing
-from repaudit.train.targets import Labelling, entropy
 from repaudit.train.trainee import Trainee
 
 if TYPE_CHECKING:
@@ -87,25 +85,16 @@ class _Loop:
                 f"a batch of {recipe.batch_size} cannot be shared by {conditions.ranks.world} processes",
                 remedy=f"--set batch_size={recipe.batch_size - recipe.batch_size % conditions.ranks.world}",
             )
-        kind, self._run, self._material, self._with = load(recipe.objective.name), run, material, conditions
-        smooth = run.method.smoothing
-        virtual = (recipe.vs.virtual or material.classes) if smooth is Smoothing.VS else 0
-        self._labelling = Labelling(
-            classes=material.classes,
-            smoothing=smooth,
-            alpha=run.mass,
-            virtual=virtual,
-            rejects=kind.rejects(material.classes),
-        )
-        self._built = build(run, material, self._labelling.extra)
+        self._run, self._material, self._with = run, material, conditions
+        labelling = labelling_of(run, material.classes)
+        self._built = build(run, material, labelling.extra)
         network = self._built.network.to(device).to(memory_format=torch.channels_last).train()
         wrapped = DistributedDataParallel(network, broadcast_buffers=False) if conditions.ranks.world > 1 else None
-        self._trainee = Trainee(network, self._labelling, wrapped=wrapped, dtype=conditions.dtype)
+        self._trainee = Trainee(network, labelling, wrapped=wrapped, dtype=conditions.dtype)
         self._optimizer = _optimizer(recipe.optimizer, network)
         self._schedule = _schedule(run)
-        surroundings = Surroundings(labelling=self._labelling, load=conditions.load)
-        self._objective: Objective = kind.build(options_of(recipe.objective), surroundings)
-        self._batches = Batches(run, material, self._labelling, conditions.ranks)
+        self._objective: Objective = objective_of(run, material, conditions.load, conditions.ranks, device)
+        self._batches = Batches(run, material, labelling, conditions.ranks)
         self._epoch = self._step = 0
         self._sums = torch.zeros(3, dtype=torch.float64)
         self._pending: list[tuple[int, torch.Tensor]] = []
@@ -148,10 +137,10 @@ class _Loop:
         batch, share = self._batches.at(epoch, step)
         self._optimizer.zero_grad(set_to_none=True)
         with drawing(self._run.seed, Purpose.DROPOUT, epoch, step, self._with.ranks.rank):
-            loss = self._objective.backward(batch, self._trainee)
+            minimised = self._objective.backward(batch, self._trainee)
         if self._run.recipe.optimizer.clip_norm is not None:
             nn.utils.clip_grad_norm_(self._built.network.parameters(), self._run.recipe.optimizer.clip_norm)
-        self._pending.append((step, torch.stack([loss.double(), entropy(batch.targets).double()])))
+        self._pending.append((step, torch.stack([minimised.loss.double(), minimised.floor.double()])))
         self._sums[2] += share
         if self._with.device.type == "cpu" or len(self._pending) >= CHECKED_EVERY:
             self._settle()

@@ -10,14 +10,35 @@ from pydantic import ValidationError
 
 from repaudit.errors import InvalidRecipe, nearest
 from repaudit.profiles.shown import shown
-from repaudit.train.objectives._contract import Extra, Kind, Objective, Options, Step, Surroundings
+from repaudit.train.objectives._contract import (
+    Extra,
+    Kind,
+    Minimised,
+    Objective,
+    Options,
+    Second,
+    Step,
+    Surroundings,
+)
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from repaudit.train.recipe import ObjectiveSection
 
-__all__ = ["Extra", "Kind", "Objective", "Options", "Step", "Surroundings", "load", "names", "options_of"]
+__all__ = [
+    "Extra",
+    "Kind",
+    "Minimised",
+    "Objective",
+    "Options",
+    "Second",
+    "Step",
+    "Surroundings",
+    "load",
+    "names",
+    "options_of",
+]
 
 
 def names() -> list[str]:
@@ -64,7 +85,14 @@ def options_of(section: ObjectiveSection) -> BaseModel:
                 detail=f"known: {', '.join(known) or 'none'}",
                 remedy=f"--set objective.{near[0]}=VALUE" if near else "",
             ) from None
-        seen = "missing" if first["type"] == "missing" else shown(first["input"])
+        absent = first["type"] == "missing"
         raise InvalidRecipe(
-            f"objective.{key} is {seen}", detail=str(first["msg"]), remedy=f"--set objective.{key}=VALUE"
+            f"objective.{key} is {'missing' if absent else shown(first['input'])}",
+            detail=_meaning(kind, key) if absent else str(first["msg"]).removeprefix("Value error, "),
+            remedy=f"--set objective.{key}=VALUE",
         ) from None
+
+
+def _meaning(kind: Kind, option: str) -> str:
+    """What an option without a default is."""
+    return kind.options.model_fields[option].description or ""

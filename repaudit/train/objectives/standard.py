@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from repaudit.train.objectives._contract import Kind, Options
-from repaudit.train.targets import soft_cross_entropy
+from repaudit.train.objectives._contract import Kind, Minimised, Options
+from repaudit.train.targets import entropy, soft_cross_entropy
 
 if TYPE_CHECKING:
-    import torch
-
     from repaudit.train.objectives._contract import Step, Surroundings
     from repaudit.train.trainee import Trainee
 
@@ -24,11 +22,11 @@ class Standard:
     def __init__(self, options: StandardOptions, surroundings: Surroundings) -> None:
         pass
 
-    def backward(self, step: Step, trainee: Trainee) -> torch.Tensor:
+    def backward(self, step: Step, trainee: Trainee) -> Minimised:
         """One pass forward and back."""
         loss = soft_cross_entropy(trainee.learn(step.images), step.targets)
         loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+        return Minimised(loss.detach(), entropy(step.targets))
 
     def after(self, trainee: Trainee) -> None:
         """Nothing is left to do."""
