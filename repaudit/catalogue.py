@@ -28,6 +28,7 @@ class Kind(StrEnum):
     MODELS = "models"
     DATA = "data"
     PROFILES = "profiles"
+    RECIPES = "recipes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def entries(kind: Kind) -> list[Entry]:
         Kind.MODELS: _models,
         Kind.DATA: _data,
         Kind.PROFILES: _profiles,
+        Kind.RECIPES: _recipes,
     }
     return listing[kind]()
 
@@ -167,6 +169,16 @@ def _profiles() -> list[Entry]:
     from repaudit import profiles
 
     return [Entry(name, profiles.summary(name)) for name in profiles.names()]
+
+
+def _recipes() -> list[Entry]:
+    """By what each file says about itself; the settings themselves are not read."""
+    from repaudit import shipped
+    from repaudit.profiles.document import parse_yaml
+
+    files = sorted(shipped.folder("training").glob("*.yaml"))
+    read = {path.stem: parse_yaml(path.read_text(encoding="utf-8")) for path in files}
+    return [Entry(name, str(values["about"])) for name, values in read.items() if isinstance(values, dict)]
 
 
 def _audit_sections(name: str) -> dict[str, list[Entry]]:

@@ -24,6 +24,13 @@ def profiles(incomplete: str) -> list[str]:
     return _continuing(incomplete, names())
 
 
+def recipes(incomplete: str) -> list[str]:
+    """Shipped recipes."""
+    from repaudit.train.reading import names
+
+    return _continuing(incomplete, names())
+
+
 def papers(incomplete: str) -> list[str]:
     """Papers whose figures are kept."""
     from repaudit.published import Paper
@@ -43,6 +50,8 @@ def things(ctx: typer.Context, incomplete: str) -> list[str]:
     match ctx.params.get("kind"):
         case "profiles":
             return profiles(incomplete)
+        case "recipes":
+            return recipes(incomplete)
         case "audits":
             return _continuing(incomplete, _stems("audits"))
         case "attacks":

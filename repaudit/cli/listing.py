@@ -14,18 +14,18 @@ from repaudit.cli.heads import print_heads
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from repaudit.catalogue import Entry, Page
+    from repaudit.catalogue import Entry, Kind, Page
 
 WIDTH = 100
-KINDS = ("audits", "attacks", "metrics", "models", "data", "profiles")
+KINDS = ("audits", "attacks", "metrics", "models", "data", "profiles", "recipes")
 
 
 def listing(
     kind: Annotated[
         str | None,
         typer.Argument(
-            metavar="[audits|attacks|metrics|models|data|profiles]",
-            help="What to list; all without it.",
+            metavar="[KIND]",
+            help=f"What to list: {', '.join(KINDS[:-1])} or {KINDS[-1]}; all without it.",
             autocompletion=lambda incomplete: [kind for kind in KINDS if kind.startswith(incomplete)],
         ),
     ] = None,
@@ -34,7 +34,7 @@ def listing(
         typer.Argument(
             metavar="[NAME]",
             help="Only this one: an audit with its parameters, an attack with its options, what a metric is, "
-            "a profile's text.",
+            "the text of a profile or a recipe.",
             autocompletion=completing.things,
         ),
     ] = None,
@@ -44,7 +44,7 @@ def listing(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """What exists: audits, attacks, metrics, model sources, data layouts, profiles."""
+    """What exists: audits, attacks, metrics, model sources, data layouts, profiles, training recipes."""
     from repaudit.catalogue import Kind, entries, page
     from repaudit.errors import UsageError, nearest
 
@@ -57,7 +57,7 @@ def listing(
         print_heads(name, as_json=as_json)
         return
     if kind is not None and name is not None:
-        _print_page(page(Kind(kind), name), _profile(name) if kind == Kind.PROFILES else None, as_json=as_json)
+        _print_page(page(Kind(kind), name), _text(Kind(kind), name), as_json=as_json)
         return
     kinds = [Kind(kind)] if kind else list(Kind)
     if as_json:
@@ -72,10 +72,21 @@ def listing(
         _print_rows(entries(each))
 
 
-def _profile(name: str) -> str:
-    from repaudit.profiles import text
+def _text(kind: Kind, name: str) -> str | None:
+    """The file of what users copy."""
+    from repaudit.catalogue import Kind
 
-    return text(name)
+    match kind:
+        case Kind.PROFILES:
+            from repaudit.profiles import text as text_of_profile
+
+            return text_of_profile(name)
+        case Kind.RECIPES:
+            from repaudit.train.reading import text as text_of_recipe
+
+            return text_of_recipe(name)
+        case _:
+            return None
 
 
 def _print_page(shown: Page, file: str | None, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from repaudit.cli import completing
 from repaudit.errors import InvalidRecipe, UnfinishedError, UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def train(
             metavar="NAME|FILE",
             help="What is trained and how. Default: digits.",
             show_default=False,
+            autocompletion=completing.recipes,
             envvar="REPAUDIT_RECIPE",
         ),
     ] = None,

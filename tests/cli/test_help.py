@@ -13,6 +13,7 @@ from typer.main import get_command
 from repaudit import attacks, audits, data, profiles, sources
 from repaudit.cli.app import app, main
 from repaudit.cli.listing import KINDS
+from repaudit.train import reading
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = list(get_command(app).commands)
@@ -71,6 +72,7 @@ def test_the_page_of_commands_has_every_command():
         ("repaudit scan --audits accuracy,acc", set()),
         ("repaudit compare a b --published r", {"rs"}),
         ("repaudit list profiles st", {"standard"}),
+        ("repaudit list recipes digi", {"digits"}),
         ("repaudit list audits ge", {"geometry"}),
         ("repaudit list attacks autoa", {"autoattack"}),
         ("repaudit list attacks ha", set()),
@@ -87,18 +89,21 @@ def test_a_shell_completes_commands_flags_and_names(capsys, monkeypatch, words, 
     assert set(capsys.readouterr().out.split()) == offered
 
 
-@pytest.mark.parametrize("kind", ["attacks", "audits", "data", "models", "profiles"])
+@pytest.mark.parametrize("kind", ["attacks", "audits", "data", "models", "profiles", "recipes"])
 def test_a_shell_is_offered_all_that_exists_and_no_file_that_is_something_else(capsys, monkeypatch, kind):
     monkeypatch.setenv("_REPAUDIT_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", f"repaudit list {kind} ")
     monkeypatch.setenv("COMP_CWORD", "3")
-    known = {"attacks": attacks, "audits": audits, "data": data, "models": sources, "profiles": profiles}[kind]
+    rooms = {"attacks": attacks, "audits": audits, "data": data, "models": sources, "profiles": profiles}
+    known = {**rooms, "recipes": reading}[kind]
 
     assert main([]) == 0
     assert capsys.readouterr().out.split() == known.names()
 
 
-@pytest.mark.parametrize("words", ["list attacks ", "list audits ", "scan --audits ", "compare --published "])
+@pytest.mark.parametrize(
+    "words", ["list attacks ", "list audits ", "list recipes ", "scan --audits ", "compare --published "]
+)
 def test_completion_imports_no_heavy_library(words):
     code = "import sys; from repaudit.cli.app import main; main([]); print('torch' in sys.modules, file=sys.stderr)"
     asked = {
@@ -123,6 +128,13 @@ def test_the_text_of_a_profile_is_printed_as_it_is_and_works_as_a_copy(said, tmp
 
     assert copy.sha256 == shipped.sha256
     assert as_json["text"] == (tmp_path / "repaudit.yaml").read_text() == (ROOT / "profiles" / "ci.yaml").read_text()
+
+
+def test_the_text_of_a_recipe_is_printed_as_it_is_and_works_as_a_copy(said, tmp_path):
+    (tmp_path / "mine.yaml").write_text(said("list", "recipes", "digits"))
+
+    assert reading.load(str(tmp_path / "mine.yaml")).recipe == reading.load("digits").recipe
+    assert (tmp_path / "mine.yaml").read_text() == (ROOT / "training" / "digits.yaml").read_text()
 
 
 def test_what_can_be_completed_is_what_can_be_listed():
