@@ -120,14 +120,14 @@ def clean(assets: Path, folder: Path) -> None:
 def programs(assets: Path, folder: Path) -> None:
     """Clean passes of exported programs against the network that they were exported from."""
     print("\nclean pass of programs: torch alone, ours")
-    for name, side, count in (("resnet50", 224, 64), ("vit_tiny_patch16_224", 224, 128)):
+    for name, side, count in (("resnet18", 224, 32), ("vit_tiny_patch16_224", 224, 32)):
         network = create_model(name).eval()
         files = export(network, folder / f"{name}_program", name, side)
         images = pictures(count, side)
         for suffix in ("pt2", "ts", "onnx"):
             ours, rows = passed(files[suffix], HALF, images, folder)
             bare = bare_torch(network, images.stored, HALF, rows)
-            told(files[suffix].name, in_turn(bare, ours), None, f"{count} images, {rows} rows a call")
+            told(files[suffix].name, in_turn(bare, ours, 3), None, f"{count} images, {rows} rows a call")
 
 
 def attacked(problem: Problem, raw: dict[str, object]) -> tuple[Callable[[], object], list[np.ndarray]]:
@@ -167,7 +167,7 @@ def pgd(assets: Path, folder: Path) -> None:
         (load(assets, "resnet2b"), 4 * LEVEL, 1, 20),
         (load(assets, "resnet20").first(64), 0.5 * LEVEL, None, 20),
         (load(assets, "resnet20").first(64), 0.5 * LEVEL, None, 100),
-        (untrained("resnet18", 224, 16), 1e-6, None, 20),
+        (untrained("resnet18", 224, 32), 1e-6, None, 5),
     )
     for number, (problem, epsilon, batch, steps) in enumerate(cases):
         network, preprocess = problem.classifier.network, problem.classifier.card.preprocess
