@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,15 @@ import yaml
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from repaudit import shipped
-from repaudit.errors import InvalidProfile, InvalidRecipe, nearest
+from repaudit.errors import InvalidProfile, InvalidRecipe, nearest, printable
 from repaudit.profiles.document import parse_yaml
-from repaudit.profiles.shown import shown
-from repaudit.train.recipe import Recipe
+from repaudit.profiles.shown import LONGEST, shown
+from repaudit.train.recipe import INCONSISTENT, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from pydantic.fields import FieldInfo
 
 DEFAULT = "digits"
 _EXTENDS = "extends"
@@ -146,29 +149,49 @@ def _replaced(tree: Mapping[str, JsonValue], steps: Sequence[str], value: JsonVa
 def _told(error: ValidationError, name: str) -> InvalidRecipe:
     """The first mistake, with the key as `--set` writes it."""
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
-    key = ".".join(place)
+    # a value inside a list is mended by giving the list
+    place = list(takewhile(lambda part: isinstance(part, str), first["loc"]))
+    steps = [str(part) for part in place]
+    key = ".".join(steps)
+    if first["type"] == INCONSISTENT:
+        return InvalidRecipe(f"the recipe {name}: {first['msg']}", remedy=first["ctx"]["remedy"])
     if first["type"] == "extra_forbidden":
-        known = _keys(place[:-1])
-        near = nearest(place[-1], known, 1)
-        where = f"`{'.'.join(place[:-1])}`" if place[1:] else "a recipe"
-        remedy = f"`{near[0]}` instead of `{place[-1]}`" if near else ""
+        known, asked = _keys(steps[:-1]), printable(steps[-1])[:LONGEST]
+        near = nearest(asked, known, 1)
+        where = f"`{'.'.join(steps[:-1])}`" if steps[1:] else "a recipe"
         return InvalidRecipe(
-            f"the recipe {name}: {where} has no key `{place[-1]}`", detail=f"known: {', '.join(known)}", remedy=remedy
+            f"the recipe {name}: {where} has no key `{asked}`, which is {shown(first['input'])}",
+            detail=f"known: {', '.join(known)}",
+            remedy=f"`{near[0]}` instead of `{asked}`" if near else f"repaudit list recipes {DEFAULT}",
         )
-    message = str(first["msg"]).removeprefix("Value error, ")
-    if not key:
-        return InvalidRecipe(f"the recipe {name}: {message}")
     return InvalidRecipe(
-        f"the recipe {name}: `{key}` cannot be {shown(first['input'])}", detail=message, remedy=f"--set {key}=VALUE"
+        f"the recipe {name}: `{key}` cannot be {shown(first['input'])}",
+        detail=str(first["msg"]),
+        remedy=f"--set {key}={_default(steps)}   (the default)",
     )
 
 
-def _keys(place: Sequence[str]) -> list[str]:
+def _fields(place: Sequence[str]) -> Mapping[str, FieldInfo]:
+    """Keys of a section; none where it is no section."""
     model: type[BaseModel] = Recipe
     for part in place:
         below = model.model_fields[part].annotation if part in model.model_fields else None
         if not (isinstance(below, type) and issubclass(below, BaseModel)):
-            return []
+            return {}
         model = below
-    return list(model.model_fields)
+    return model.model_fields
+
+
+def _keys(place: Sequence[str]) -> list[str]:
+    return list(_fields(place))
+
+
+def _default(place: Sequence[str]) -> str:
+    """Of one key, as `--set` takes it."""
+    field = _fields(place[:-1]).get(place[-1])
+    default = None if field is None or field.is_required() else field.get_default(call_default_factory=True)
+    if default is None:
+        return "null"
+    if isinstance(default, BaseModel):
+        return "'{}'"
+    return f"'[{', '.join(map(str, default))}]'" if isinstance(default, tuple) else str(default)

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic_core import PydanticCustomError
 
-from repaudit.train.method import parse_method
+from repaudit.train.method import Smoothing, parse_method
 
 Argument = str | int | float | bool
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 MethodName = Annotated[str, AfterValidator(lambda text: parse_method(text).name)]
+_Value = TypeVar("_Value", str, float)
+INCONSISTENT = "inconsistent"
+"""Type of a mistake between several keys; its context holds `remedy`."""
+
+
+def _each_once(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
+    """Runs of equal settings would share a folder."""
+    return tuple(dict.fromkeys(values))
+
+
+def _inconsistent(message: str, remedy: str) -> PydanticCustomError:
+    return PydanticCustomError(INCONSISTENT, "{told}", {"told": message, "remedy": remedy})
 
 
 class Section(BaseModel):
@@ -45,7 +58,10 @@ class DataSection(Section):
     @model_validator(mode="after")
     def _same_channels(self) -> Self:
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
-            raise ValueError(f"mean has {len(self.mean)} values and std {len(self.std)}; one or three each are wanted")
+            raise _inconsistent(
+                f"mean has {len(self.mean)} values and std {len(self.std)}; one or three each are wanted",
+                "--set data.mean='[0.5]' --set data.std='[0.5]'   (a grey network)",
+            )
         return self
 
 
@@ -150,9 +166,9 @@ class Recipe(Section):
     """One sentence."""
     source: str | None = None
     """Paper and table that the settings are from."""
-    reg: tuple[MethodName, ...] = ("onehot", "ls", "mixup", "cutmix", "vs")
+    reg: Annotated[tuple[MethodName, ...], AfterValidator(_each_once)] = ("onehot", "ls", "mixup", "cutmix", "vs")
     seeds: int = Field(default=3, ge=1)
-    alphas: tuple[Share, ...] = ()
+    alphas: Annotated[tuple[Share, ...], AfterValidator(_each_once)] = ()
     """Grid of masses for label smoothing and virtual smoothing; chosen on images kept back from training."""
     held_out: Share = 0.0
     """Share of the training images that is kept back to choose by; needed for a grid."""
@@ -174,18 +190,38 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        schedule, epochs = self.schedule, self.epochs
         if not self.reg:
-            raise ValueError("`reg` names no method")
-        if self.schedule.warmup >= self.epochs and self.schedule.warmup:
-            raise ValueError(f"a warm-up of {self.schedule.warmup:g} epochs leaves none of {self.epochs}")
-        late = [epoch for epoch in self.schedule.milestones if epoch >= self.epochs]
-        if late:
-            raise ValueError(f"milestone {late[0]:g} is never reached in {self.epochs} epochs")
-        if self.alphas and not self.held_out:
-            raise ValueError(
-                "a grid of alphas needs `held_out`, images to choose by that are neither trained on nor tested"
+            raise _inconsistent("`reg` names no method", "--reg onehot,ls,mixup,cutmix,vs")
+        if schedule.warmup >= epochs and schedule.warmup:
+            raise _inconsistent(
+                f"`schedule.warmup` of {schedule.warmup:g} epochs leaves none of {epochs}",
+                f"--set schedule.warmup={epochs / 10:g}",
             )
+        late = [epoch for epoch in schedule.milestones if epoch >= epochs]
+        if late:
+            # at the same shares of the run
+            scaled = [round(epoch * epochs / (late[-1] * 4 / 3), 1) for epoch in schedule.milestones]
+            raise _inconsistent(
+                f"`schedule.milestones`: {late[0]:g} is never reached in {epochs} epochs",
+                f"--set schedule.milestones='[{', '.join(f'{epoch:g}' for epoch in scaled)}]'",
+            )
+        self._check_grid()
         return self
+
+    def _check_grid(self) -> None:
+        if not self.alphas:
+            return
+        if not self.held_out:
+            raise _inconsistent(
+                "`alphas` is a grid, and `held_out` is 0: nothing is kept back from training to choose by",
+                "--set held_out=0.1",
+            )
+        if all(parse_method(name).smoothing is Smoothing.NONE for name in self.reg):
+            raise _inconsistent(
+                f"`alphas` is a grid of masses, and no method of `reg` has one: {', '.join(self.reg)}",
+                "--reg onehot,ls,vs",
+            )
 
     @property
     def resolved(self) -> dict[str, JsonValue]:
