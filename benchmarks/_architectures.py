@@ -88,20 +88,24 @@ class Proof(StrEnum):
     """The network ends in that layer, followed on the meta device."""
 
 
-def walked(architecture: Architecture, *, first: Proof = Proof.VALUES, at_most: int = AT_MOST) -> Row:
+def walked(
+    architecture: Architecture, *, first: Proof = Proof.VALUES, thorough: bool = False, at_most: int = AT_MOST
+) -> Row:
     """Builds it, runs it and looks for its linear head.
 
     Args:
         architecture: what to build.
-        first: `VALUES` proves the head as that of a model is when it is loaded, in networks of up to `PARAMETERS` and
-            `OPERATIONS`, and follows the graph of larger ones; `SHAPES` follows every graph.
+        first: `VALUES` proves the head as that of a model is when it is loaded, in networks of up to `PARAMETERS`
+            and `OPERATIONS`, and follows the graph of larger ones; `SHAPES` follows every graph.
+        thorough: `VALUES` is for networks of any cost, up to `at_most` parameters.
         at_most: parameters of networks that are given values where their graph shows no head.
     """
     shapes = _shapes(architecture)
     side = None if shapes is None else _side(shapes, architecture.sides)
     affordable = shapes is None or _parameters(shapes) <= at_most
     card, classes, proof = HeadCard(kind="none"), 0, Proof.SHAPES
-    if side is not None and (first is Proof.SHAPES or not _is_small(shapes, side)):
+    followed = first is Proof.SHAPES or not (affordable if thorough else side is None or _is_small(shapes, side))
+    if side is not None and followed:
         card, classes = _traced(shapes, side)
     if card.kind == "none" and affordable:
         shapes = architecture.build("cpu")

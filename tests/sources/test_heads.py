@@ -73,7 +73,7 @@ def test_an_architecture_drawn_by_its_name_has_the_head_that_the_table_says(row,
 @pytest.mark.parametrize("row", smallest_of_each_family(), ids=named)
 @pytest.mark.filterwarnings("ignore")
 def test_features_times_weights_are_the_logits_in_every_family(row, architectures):
-    found = architectures.walked(architectures.Architecture(row.library, row.name))
+    found = architectures.walked(architectures.Architecture(row.library, row.name), thorough=True)
 
     assert found.proof == "values"
     assert facts(found) == facts(row)
