@@ -61,13 +61,14 @@ class Trainee:
     @contextmanager
     def attacked(self) -> Iterator[None]:
         """Within it the network is in evaluation mode and only pixels take gradients."""
-        training = self.network.training
+        modes = [(module, module.training) for module in self.network.modules()]
         asked = [parameter.requires_grad for parameter in self.network.parameters()]
         self.network.eval().requires_grad_(False)
         try:
             yield
         finally:
-            self.network.train(training)
+            for module, training in modes:  # one by one: part of a network may be kept in evaluation mode
+                module.training = training
             for parameter, wanted in zip(self.network.parameters(), asked, strict=True):
                 parameter.requires_grad_(wanted)
 
