@@ -49,6 +49,8 @@ NAMES = (
     ("collapse.nc3", "distance of weights from means"),
     ("collapse.nc4", "answers that are not the nearest mean's"),
     ("mistakes.sure_share", "wrong answers that it is sure of"),
+    ("plane.variance_share", "share of the features' variance in a plane"),
+    ("plane.finite_minima", "classes whose loss has a minimum"),
     ("cones.first_error_step", "first wrong step of 100 towards the origin"),
     ("cones.never_share", "right answers that hold all the way"),
     ("selective.aurc", "area under the risk–coverage curve"),

@@ -77,6 +77,31 @@ def curve(ece):
     return {"value": [0.5, 1.0, 2.0], "accuracy": [0.8, 0.9, 0.85], "ece": ece}
 
 
+def plane_figures():
+    """Three classes around a fourth, whose loss alone has a minimum: at the origin, by symmetry."""
+    rng = np.random.default_rng(5)
+    star = [[1.0, 0.0], [-0.5, 0.75], [-0.5, -0.75], [0.0, 0.0]]
+    labels = np.arange(80) % 4
+    features = 6 * np.array(star)[labels] + 0.6 * rng.standard_normal((80, 2))
+    return {
+        "plane.classes": {
+            "name": ["cat", "dog", "emu", "fox"],
+            "weight": star,
+            "bias": [0.0, 0.0, 0.0, 0.5],
+            "mean": [[6.1, 0.1], [-2.9, 4.4], [-3.0, -4.6], [0.1, 0.1]],
+            "minimum": [[5.0, 0.0], [-2.5, 4.3], [-2.5, -4.3], [0.0, 0.0]],
+            "finite": [False, False, False, True],
+            "radius": 5.0,
+        },
+        "plane.features": {
+            "images": 100,
+            "feature": features.round(3).tolist(),
+            "label": labels.tolist(),
+            "correct": (np.arange(80) >= 9).tolist(),
+        },
+    }
+
+
 def every_figure():
     rng = np.random.default_rng(3)
     steps = [0] * 100
@@ -144,6 +169,7 @@ def every_figure():
             "small": {"epsilon": 0.4 / 255, "n": 40, "shrink_cosine": band([0.2, 0.6])},
         },
     }
+    found |= plane_figures()
     for key, setting in ATTACKS.items():
         found |= attack_figures(key, *setting)
     return found

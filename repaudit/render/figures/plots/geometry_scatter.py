@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from repaudit.render.figures._canvas import BOTTOM, LEFT, POINTS, RIGHT, WIDTH, Box, panel, sheet, span_axis, write
+from repaudit.render.figures._canvas import BOTTOM, LEFT, RIGHT, WIDTH, Box, panel, sheet, span_axis
+from repaudit.render.figures._confidence import LEVELS, scale
 from repaudit.render.figures._data import Column, Cosine, Count, Data, Share, Size, read
 from repaudit.render.figures._marks import Look, Shape, key, marks, place_in
 from repaudit.render.figures._plot import Plot, Sketch
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 2_500
 HEIGHT = 340.0
-LEVELS = (0.3, 0.5, 0.7, 0.9, 0.99)
-"""Confidences between the six steps of colour: the same for every model, so that drawings compare."""
 
 
 class Scatter(Data):
@@ -89,7 +88,7 @@ def _sketch(report: Report, table: np.ndarray, images: int, center: str) -> Sket
 def paint(table: np.ndarray, words: str, inks: Inks) -> Figure:
     """Right answers first, the surest below; crosses of wrong answers on top."""
     figure = sheet(HEIGHT)
-    _scale(figure, inks)
+    scale(figure, inks)
     right = Look(inks.muted, Shape.DOT)
     key(figure, inks, 2, [(right, "right"), (Look(inks.muted, Shape.CROSS), "wrong")], left=290)
     x, y = span_axis(f"cosine to the {words}", table[:, 0].tolist()), span_axis("feature RMS", table[:, 1].tolist())
@@ -100,22 +99,6 @@ def paint(table: np.ndarray, words: str, inks: Inks) -> Figure:
             chosen = points[(steps == step) & (table[:, 3] == correct)]
             marks(figure, chosen, shape, inks.confidence[step], size=size, layer=4.0 - correct)
     return figure
-
-
-def _scale(figure: Figure, inks: Inks) -> None:
-    """A strip of the six colours with the confidences between them."""
-    from matplotlib.patches import Rectangle
-
-    height = figure.get_figheight() * POINTS
-    write(figure, inks.ink, 4, 15, "confidence")
-    for step, colour in enumerate(inks.confidence):
-        left = 88 + 30 * step
-        corner = (left / POINTS, (height - 15) / POINTS)
-        patch = Rectangle(corner, 29 / POINTS, 10 / POINTS, color=colour, linewidth=0)
-        patch.set_transform(figure.dpi_scale_trans)
-        figure.add_artist(patch)
-        if step:
-            write(figure, inks.muted, left - 0.5, 30, f"{LEVELS[step - 1]:g}".lstrip("0"), align="center")
 
 
 plot = Plot(audit="geometry", sketches=sketches)
