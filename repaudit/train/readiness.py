@@ -32,7 +32,7 @@ def labelling_of(run: Run, classes: int) -> Labelling:
         classes=classes,
         smoothing=smoothing,
         alpha=run.mass,
-        virtual=(run.recipe.vs.virtual or classes) if smoothing is Smoothing.VS else 0,
+        virtual=(run.nodes or classes) if smoothing is Smoothing.VS else 0,
         rejects=load(run.recipe.objective.name).rejects(classes),
     )
 

@@ -14,8 +14,9 @@ from repaudit.train.method import Smoothing, parse_method
 Argument = str | int | float | bool
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
+Nodes = Annotated[int, Field(ge=1)]
 MethodName = Annotated[str, AfterValidator(lambda text: parse_method(text).name)]
-_Value = TypeVar("_Value", str, float)
+_Value = TypeVar("_Value", str, float, int)
 INCONSISTENT = "inconsistent"
 """Type of a mistake between several keys; its context holds `remedy`."""
 
@@ -170,6 +171,8 @@ class Recipe(Section):
     seeds: int = Field(default=3, ge=1)
     alphas: Annotated[tuple[Share, ...], AfterValidator(_each_once)] = ()
     """Grid of masses for label smoothing and virtual smoothing; chosen on images kept back from training."""
+    virtuals: Annotated[tuple[Nodes, ...], AfterValidator(_each_once)] = ()
+    """Grid of numbers of virtual classes; all are shown, and none is chosen."""
     held_out: Share = 0.0
     """Share of the training images that is kept back to choose by; needed for a grid."""
     data: DataSection = DataSection()
@@ -210,6 +213,14 @@ class Recipe(Section):
         return self
 
     def _check_grid(self) -> None:
+        smoothings = {parse_method(name).smoothing for name in self.reg}
+        if self.virtuals and Smoothing.VS not in smoothings:
+            raise _inconsistent(
+                f"`virtuals` is a grid of virtual classes, and no method of `reg` has any: {', '.join(self.reg)}",
+                "--reg onehot,vs",
+            )
+        if self.virtuals and self.alphas:
+            raise _inconsistent("`alphas` and `virtuals` are two grids; one is taken at a time", "--set virtuals='[]'")
         if not self.alphas:
             return
         if not self.held_out:
@@ -217,7 +228,7 @@ class Recipe(Section):
                 "`alphas` is a grid, and `held_out` is 0: nothing is kept back from training to choose by",
                 "--set held_out=0.1",
             )
-        if all(parse_method(name).smoothing is Smoothing.NONE for name in self.reg):
+        if smoothings == {Smoothing.NONE}:
             raise _inconsistent(
                 f"`alphas` is a grid of masses, and no method of `reg` has one: {', '.join(self.reg)}",
                 "--reg onehot,ls,vs",
@@ -235,4 +246,4 @@ class Recipe(Section):
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-_INDIFFERENT = ("about", "source", "reg", "seeds", "alphas", "scan")
+_INDIFFERENT = ("about", "source", "reg", "seeds", "alphas", "virtuals", "scan")

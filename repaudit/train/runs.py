@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from repaudit.errors import InvalidRecipe
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from repaudit.train.recipe import Recipe
 
 _METHODS = ("ls", "mixup", "cutmix", "vs")
-_NOT_OF_ONE_RUN = ("about", "source", "reg", "seeds", "alphas", "scan", *_METHODS)
+_NOT_OF_ONE_RUN = ("about", "source", "reg", "seeds", "alphas", "virtuals", "scan", *_METHODS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,15 @@ class Run:
     seed: int
     alpha: float | None = None
     """Mass of label smoothing or virtual smoothing, where it is not the recipe's own."""
+    virtual: int | None = None
+    """V, where it is not the recipe's own."""
 
     @property
     def name(self) -> str:
-        """Of its folder, such as `vs-seed0`, or `vs-alpha0.3-seed0` in a grid."""
-        grid = "" if self.alpha is None else f"-alpha{self.alpha:g}"
-        return f"{self.method.name}{grid}-seed{self.seed}"
+        """Of its folder, such as `vs-seed0`, or `vs-alpha0.3-seed0` or `vs-v5-seed0` in a grid."""
+        mass = "" if self.alpha is None else f"-alpha{self.alpha:g}"
+        nodes = "" if self.virtual is None else f"-v{self.virtual}"
+        return f"{self.method.name}{mass}{nodes}-seed{self.seed}"
 
     @property
     def mass(self) -> float:
@@ -45,6 +49,11 @@ class Run:
         return self.alpha if smooth and self.alpha is not None else own[self.method.smoothing]
 
     @property
+    def nodes(self) -> int | None:
+        """V of virtual smoothing; None for as many as there are real classes."""
+        return self.recipe.vs.virtual if self.virtual is None else self.virtual
+
+    @property
     def decisive(self) -> dict[str, JsonValue]:
         """All that decides its weights, as JSON."""
         resolved = self.recipe.resolved
@@ -52,7 +61,7 @@ class Run:
         if self.method.mixing is not Mixing.NONE:
             settings[self.method.mixing] = resolved[self.method.mixing]
         if self.method.smoothing is Smoothing.VS:
-            settings["virtual"] = self.recipe.vs.virtual
+            settings["virtual"] = self.nodes
         return settings | {"method": self.method.name, "alpha": self.mass, "seed": self.seed}
 
     @property
@@ -62,13 +71,14 @@ class Run:
 
 
 def runs_of(recipe: Recipe) -> tuple[Run, ...]:
-    """The matrix: every method with every seed, and every mass of the grid where the method has one."""
+    """The matrix: every method with every seed, and every value of a grid where the method has such a thing."""
     runs = []
     for name in recipe.reg:
         method = parse_method(name)
-        grid: tuple[float | None, ...] = recipe.alphas if method.smoothing is not Smoothing.NONE else ()
-        for alpha in grid or (None,):
-            runs += [Run(recipe, method, seed, alpha) for seed in range(recipe.seeds)]
+        masses: tuple[float | None, ...] = recipe.alphas if method.smoothing is not Smoothing.NONE else ()
+        counts: tuple[int | None, ...] = recipe.virtuals if method.smoothing is Smoothing.VS else ()
+        for alpha, virtual in product(masses or (None,), counts or (None,)):
+            runs += [Run(recipe, method, seed, alpha, virtual) for seed in range(recipe.seeds)]
     return tuple(runs)
 
 

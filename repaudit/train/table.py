@@ -7,7 +7,7 @@ import io
 import json
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -55,12 +55,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One method, at one mass where there is a grid."""
+    """One method, at one value of a grid where there is one."""
 
     name: str
     method: str
     alpha: float | None
     """Of a grid."""
+    virtual: int | None
+    """V of a grid."""
     runs: int
     chosen: bool
     """In a grid: the mass with the best accuracy on images kept back from training; elsewhere always."""
@@ -87,11 +89,12 @@ class Table:
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
         titles = ("mean", "sd", "n", "difference", "t", "p", "pairs", "reason")
-        writer.writerow(("method", "alpha", "chosen", "metric", *titles))
+        writer.writerow(("method", "alpha", "virtual", "chosen", "metric", *titles))
         for row in self.rows:
             for key, cell in row.cells.items():
                 values = [getattr(cell, title) for title in titles]
-                shown = ["" if value is None else value for value in (row.alpha, row.chosen, key, *values)]
+                told = (row.alpha, row.virtual, row.chosen, key, *values)
+                shown = ["" if value is None else value for value in told]
                 writer.writerow([row.method, *shown])
         return stream.getvalue()
 
@@ -105,6 +108,19 @@ class Result:
     held_out_accuracy: float | None
 
 
+class _Group(NamedTuple):
+    """Runs that differ in nothing but their seed."""
+
+    method: str
+    alpha: float | None = None
+    virtual: int | None = None
+
+    @property
+    def name(self) -> str:
+        mass = "" if self.alpha is None else f" α={self.alpha:g}"
+        return self.method + mass + ("" if self.virtual is None else f" V={self.virtual}")
+
+
 def table_of(recipe: str, results: Sequence[Result]) -> Table:
     """Means, standard deviations and paired tests over seeds.
 
@@ -113,22 +129,24 @@ def table_of(recipe: str, results: Sequence[Result]) -> Table:
         results: of all runs that are finished, in the order of the matrix.
     """
     columns = _columns(results)
-    groups: dict[tuple[str, float | None], list[Result]] = {}
+    groups: dict[_Group, list[Result]] = {}
     for result in results:
-        groups.setdefault((result.run.method.name, result.run.alpha), []).append(result)
+        run = result.run
+        groups.setdefault(_Group(run.method.name, run.alpha, run.virtual), []).append(result)
     held_out = {group: _held_out(members) for group, members in groups.items()}
-    reference = groups.get((ONE_HOT, None), [])
+    reference = groups.get(_Group(ONE_HOT), [])
     rows = [
         Row(
-            name=method if alpha is None else f"{method} α={alpha:g}",
-            method=method,
-            alpha=alpha,
+            name=group.name,
+            method=group.method,
+            alpha=group.alpha,
+            virtual=group.virtual,
             runs=len(members),
-            chosen=_is_chosen((method, alpha), held_out),
-            held_out_accuracy=held_out[method, alpha],
+            chosen=_is_chosen(group, held_out),
+            held_out_accuracy=held_out[group],
             cells={key: _cell(key, members, reference) for key in columns},
         )
-        for (method, alpha), members in groups.items()
+        for group, members in groups.items()
     ]
     return Table(recipe=recipe, columns=columns, rows=tuple(rows))
 
@@ -143,12 +161,11 @@ def _held_out(members: Sequence[Result]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _is_chosen(group: tuple[str, float | None], held_out: Mapping[tuple[str, float | None], float | None]) -> bool:
-    method, alpha = group
-    if alpha is None:
+def _is_chosen(group: _Group, held_out: Mapping[_Group, float | None]) -> bool:
+    if group.alpha is None:
         return True
-    rivals = {mass: found for (name, mass), found in held_out.items() if name == method and found is not None}
-    return bool(rivals) and max(rivals, key=lambda mass: rivals[mass]) == alpha
+    rivals = {other: found for other, found in held_out.items() if other.method == group.method and found is not None}
+    return bool(rivals) and max(rivals, key=lambda other: rivals[other]) == group
 
 
 def _cell(key: str, members: Sequence[Result], reference: Sequence[Result]) -> Cell:
