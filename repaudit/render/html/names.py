@@ -49,6 +49,8 @@ NAMES = (
     ("collapse.nc3", "distance of weights from means"),
     ("collapse.nc4", "answers that are not the nearest mean's"),
     ("mistakes.sure_share", "wrong answers that it is sure of"),
+    ("templates.plane_share", "share of three classes' variance in their plane"),
+    ("templates.nearest_share", "nearest to their own mean in that plane"),
     ("plane.variance_share", "share of the features' variance in a plane"),
     ("plane.finite_minima", "classes whose loss has a minimum"),
     ("cones.first_error_step", "first wrong step of 100 towards the origin"),

@@ -170,6 +170,16 @@ def every_figure():
         },
     }
     found |= plane_figures()
+    found["templates.projection"] = {
+        "images": 90,
+        "class": [3, 5, 8],
+        "name": ["cat", "dog", "car"],
+        "template": [[0.0, 0.0], [2.0, 0.0], [1.0, 1.5]],
+        "mean": [[-0.5, -0.2], [2.5, -0.1], [1.0, 2.0]],
+        "place": rng.normal(size=(60, 2)).round(3).tolist(),
+        "of": [place % 3 for place in range(60)],
+        "correct": [place >= 7 for place in range(60)],
+    }
     for key, setting in ATTACKS.items():
         found |= attack_figures(key, *setting)
     return found
