@@ -44,7 +44,7 @@ def _write(tensors: Mapping[str, torch.Tensor], path: Path, note: str) -> None:
     fresh = path.with_suffix(".new")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        save_file(whole, fresh, metadata={"format": "pt", KEY: note})
+        save_file(whole, fresh, metadata={KEY: note})  # one key: several would be written in a random order
         fresh.replace(path)
     except OSError as error:
         fresh.unlink(missing_ok=True)

@@ -15,6 +15,9 @@ from repaudit.errors import Interrupted, InvalidOutput
 from repaudit.train.distributed import Ranks, joined
 from repaudit.train.examples import open_material
 from repaudit.train.folder import claim
+from repaudit.train.method import Smoothing
+from repaudit.train.network import build
+from repaudit.train.objectives import options_of
 from repaudit.train.pool import together
 from repaudit.train.worker import Post, is_finished, work
 
@@ -63,6 +66,7 @@ def carry_out(plan: Plan, progress: Progress, tell: Callable[[Event], None]) -> 
         Interrupted: somebody stopped it; the same command goes on.
     """
     material = open_material(plan.recipe, torch.device("cpu"), progress)
+    _refuse_unfit(plan, material)
     scan_data = _scan_data(material, plan.folder)
     for run in plan.runs:
         claim(plan.folder / run.name, run, {"train": material.train_fingerprint})
@@ -87,6 +91,17 @@ def carry_out(plan: Plan, progress: Progress, tell: Callable[[Event], None]) -> 
             together(left, material, posts, plan.threads, tell, stop.asked)
         if stop.signal_number is not None:
             raise Interrupted(stop.signal_number)
+
+
+def _refuse_unfit(plan: Plan, material: Material) -> None:
+    """What every run would stumble over is told once, and before anything is written.
+
+    Raises:
+        InvalidModel, InvalidRecipe: as of building a network, or of the objective's options.
+    """
+    options_of(plan.recipe.objective)
+    virtual = [run for run in plan.runs if run.method.smoothing is Smoothing.VS]
+    build((virtual or list(plan.runs))[0], material, material.classes if virtual else 0)
 
 
 @dataclass(slots=True)
