@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from repaudit.attacks import pgd, resolve
 from repaudit.attacks.harness import evaluate
+from repaudit.attacks.verdict import Outcome
 from repaudit.case import EvaluationShape
 from repaudit.preprocessing import Preprocess
 from repaudit.progress import SilentProgress
@@ -360,44 +361,67 @@ def test_a_search_leaves_modes_and_gradients_as_they_were(trained, name):
     assert frozen.grad is None
 
 
-@pytest.mark.slow
-def test_adversarial_training_and_trades_raise_robust_accuracy(assets, run, material, conditions, make_classifier):
-    """CIFAR-10 at 16 × 16, 2/255; what one PGD-10 leaves of the test images, three objectives from the same weights."""
+NETWORK = """
+from torch import nn
+
+def network(num_classes):
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 4, 4), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Conv2d(16, 48, 3, 2, 1), nn.BatchNorm2d(48), nn.ReLU(),
+        nn.Flatten(), nn.Linear(768, num_classes),
+    )
+"""
+
+
+@pytest.fixture
+def small_cifar(assets, material):
+    """2,000 images of CIFAR-10 to train on and 250 to test on."""
 
     def read(file):
         stored = np.load(assets / "cifar10" / file)
-        images = torch.from_numpy(stored["images"]).permute(0, 3, 1, 2).float()
-        small = F.avg_pool2d(images, 2).round().to(torch.uint8)
-        return Examples(stored=small, labels=torch.from_numpy(stored["labels"]).long())
+        images = torch.from_numpy(stored["images"]).permute(0, 3, 1, 2).contiguous()
+        return Examples(stored=images, labels=torch.from_numpy(stored["labels"]).long())
 
-    preprocess = Preprocess(mean=(0.5,) * 3, std=(0.25,) * 3, size=(16, 16), source="test")
-    real = replace(
-        material,
-        train=read("cifar10_train_2000.npz"),
-        test=read("cifar10_test_250.npz"),
-        preprocess=preprocess,
-        classes=10,
-    )
-    attack = {"epsilon": "2/255", "step_size": "0.5/255", "steps": 5}
-    wanted = {"standard": {}, "at": attack, "trades": attack}
-    left = {}
-    for name, options in wanted.items():
+    preprocess = Preprocess(mean=(0.5,) * 3, std=(0.25,) * 3, size=(32, 32), source="test")
+    train_on, test_on = read("cifar10_train_2000.npz"), read("cifar10_test_250.npz")
+    return replace(material, train=train_on, test=test_on, preprocess=preprocess, classes=10)
+
+
+@pytest.mark.slow
+def test_more_images_withstand_an_attack_after_adversarial_training(
+    small_cifar, run, conditions, make_classifier, make_images, subjects_of, tmp_path
+):
+    images = make_images(small_cifar.test.stored, small_cifar.test.labels.numpy())
+    (tmp_path / "network.py").write_text(NETWORK)
+
+    def robust(name, **options):
         asked = run(
-            network={"arch": "baseline:conv4", "arguments": {"width": 16}},
-            epochs=15,
-            batch_size=64,
+            network={"arch": f"py:{tmp_path}/network.py:network"},
+            epochs=20,
+            batch_size=50,
             optimizer={"rate": 0.05},
+            augmentation={"pad": 2, "flip": True},
             objective={"name": name, **options},
         )
-        trainee = Trainee(train(asked, real, conditions(name)).network, Labelling(classes=10), dtype=torch.float32)
-        images, labels = real.test.stored.float() / 255, real.test.labels
-        judge = AttackOptions.model_validate(attack | {"steps": 10})
-        worse = against_labels(trainee, images, one_hot(labels, 10), images, judge)
-        with torch.no_grad():
-            left[name] = (trainee.network.eval()(worse).argmax(1) == labels).float().mean().item()
+        network = train(asked, small_cifar, conditions(name)).network.network
+        classifier = make_classifier(network.eval(), mean=0.5, std=0.25)
+        verdicts = evaluate(
+            classifier,
+            images,
+            subjects_of(classifier, images, rows=50),
+            resolve({"name": "pgd", "epsilon": "2/255", "steps": 10, "step_size": "0.5/255"}),
+            seed=0,
+            shape=EvaluationShape(rows=50, calls=1),
+            progress=SilentProgress(),
+        )
+        return verdicts.count(Outcome.ROBUST) / len(images)
 
-    assert left["at"] > left["standard"] + 0.05
-    assert left["trades"] > left["standard"] + 0.05
+    search = {"epsilon": "2/255", "step_size": "1.5/255", "steps": 2}
+    plain, hardened, traded = robust("standard"), robust("at", **search), robust("trades", **search)
+
+    enough = plain + 2 * (0.5 / 250) ** 0.5  # two standard errors, at most, of a difference of shares of 250 images
+    assert hardened > enough
+    assert traded > enough
 
 
 def test_options_of_a_search_have_the_papers_defaults(recipe):
