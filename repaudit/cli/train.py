@@ -14,7 +14,10 @@ from repaudit.errors import InvalidRecipe, UnfinishedError, UsageError
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+    from repaudit.progress import Progress
+    from repaudit.train.matrix import Plan
     from repaudit.train.reading import LoadedRecipe
+    from repaudit.train.runs import Run
 
 GATE_FAILED = 1
 
@@ -192,33 +195,15 @@ def _carry_out(
             typer.echo(f"{folder / run.name}")
         return 0
     from repaudit.cli._training import tracked
-    from repaudit.device import choose_device
-    from repaudit.profiles import load as load_profile
-    from repaudit.render.progress import progress_for
-    from repaudit.train.matrix import Plan, carry_out, devices_of, dtype_of
+    from repaudit.train.distributed import is_first
+    from repaudit.train.matrix import carry_out
 
-    load_profile(
-        loaded.recipe.scan.profile, audits=None, settings=list(loaded.recipe.scan.settings), limit=None,
-        directory=Path.cwd(),
-    )  # fmt: skip
-    place = choose_device(device)
-    with progress_for(sys.stderr, quiet=quiet, verbose=False) as progress:
-        devices = devices_of(place, jobs, runs, progress)
-        progress.note(f"recipe {loaded.name}: {len(runs)} runs, {len(devices)} at a time on {place.type}, in {folder}")
-    plan = Plan(
-        recipe_name=loaded.name,
-        recipe=loaded.recipe,
-        runs=runs,
-        folder=folder,
-        devices=devices,
-        threads=1 if len(devices) > 1 else 0,
-        dtype=dtype_of(loaded.recipe, place),
-        scanned=scanned,
-        argv=tuple(sys.argv[1:]),
-    )
+    quiet = quiet or not is_first()
+    plan, progress = _planned(loaded, runs, folder, jobs, device, scanned=scanned, quiet=quiet)
     with tracked(sys.stderr, [run.name for run in runs], loaded.recipe.epochs, quiet=quiet) as (tracker, hear):
         carry_out(plan, progress, hear)
-    _compare(loaded, folder)
+    if is_first():
+        _compare(loaded, folder)
     if tracker.failures:
         names = ", ".join(tracker.failures)
         raise UnfinishedError(
@@ -227,6 +212,43 @@ def _carry_out(
             remedy="the same command again; what is finished is not made again",
         )
     return 0
+
+
+def _planned(
+    loaded: LoadedRecipe,
+    runs: tuple[Run, ...],
+    folder: Path,
+    jobs: str,
+    device: str,
+    *,
+    scanned: bool,
+    quiet: bool,
+) -> tuple[Plan, Progress]:
+    """Where everything runs, once the profile of the scans is known to be one."""
+    from repaudit.device import choose_device
+    from repaudit.profiles import load as load_profile
+    from repaudit.render.progress import progress_for
+    from repaudit.train.distributed import own_device, processes
+    from repaudit.train.matrix import Plan, devices_of, dtype_of
+
+    scan = loaded.recipe.scan
+    load_profile(scan.profile, audits=None, settings=list(scan.settings), limit=None, directory=Path.cwd())
+    place, shared = own_device(choose_device(device)), processes() > 1
+    with progress_for(sys.stderr, quiet=quiet, verbose=False) as progress:
+        devices = devices_of(place, "1" if shared else jobs, runs, progress)
+        progress.note(f"recipe {loaded.name}: {len(runs)} runs, {len(devices)} at a time on {place.type}, in {folder}")
+    plan = Plan(
+        recipe_name=loaded.name,
+        recipe=loaded.recipe,
+        runs=runs,
+        folder=folder,
+        devices=devices,
+        threads=1 if len(devices) > 1 or shared else 0,
+        dtype=dtype_of(loaded.recipe, place),
+        scanned=scanned,
+        argv=tuple(sys.argv[1:]),
+    )
+    return plan, progress
 
 
 def _compare(loaded: LoadedRecipe, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +51,31 @@ class Ranks:
         return values
 
 
+def processes() -> int:
+    """How many processes torchrun started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def own_device(device: torch.device) -> torch.device:
+    """Of several accelerators the one that belongs to this process."""
+    local = os.environ.get("LOCAL_RANK")
+    return torch.device("cuda", int(local)) if device.type == "cuda" and local is not None else device
+
+
+def exchanging(network: nn.Module) -> nn.Module:
+    """The network whose gradients are the mean over all processes; running statistics stay each process's own."""
+    known = inspect.signature(DistributedDataParallel.__init__).parameters
+    # the newer name of the same switch; the older one warns where both are known
+    if "forward_sync_buffers" in known:
+        return DistributedDataParallel(network, forward_sync_buffers=False)
+    return DistributedDataParallel(network, broadcast_buffers=False)
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
     """The ranks that torchrun's environment tells of; alone without it.
@@ -56,8 +83,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
     Yields:
         This process's place; the group is left at the end.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
+    if processes() == 1:
         yield Ranks()
         return
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")

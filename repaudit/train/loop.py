@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from repaudit.errors import InvalidRecipe, UnfinishedError
 from repaudit.train import checkpoint, journal
 from repaudit.train.batches import Batches
+from repaudit.train.distributed import exchanging
 from repaudit.train.evaluation import evaluated
 from repaudit.train.network import build
 from repaudit.train.readiness import labelling_of, objective_of
@@ -37,6 +37,8 @@ SAVED_EVERY = 30.0
 """Seconds between checkpoints."""
 JUDGED_AFTER = 5
 """Times the number of test images that are trained on between two evaluations, so that these cost little."""
+AGREED_EVERY = 10
+"""Steps between questions to the other processes, where there are any, whether to save or to stop."""
 CHECKED_EVERY = 50
 """Steps between looks at the losses on an accelerator, where each look waits for the device."""
 
@@ -89,7 +91,7 @@ class _Loop:
         labelling = labelling_of(run, material.classes)
         self._built = build(run, material, labelling.extra)
         network = self._built.network.to(device).to(memory_format=torch.channels_last).train()
-        wrapped = DistributedDataParallel(network, broadcast_buffers=False) if conditions.ranks.world > 1 else None
+        wrapped = exchanging(network) if conditions.ranks.world > 1 else None
         self._trainee = Trainee(network, labelling, wrapped=wrapped, dtype=conditions.dtype)
         self._optimizer = _optimizer(recipe.optimizer, network)
         self._schedule = _schedule(run)
@@ -111,11 +113,8 @@ class _Loop:
     def _one_epoch(self) -> None:
         started, first = time.monotonic(), self._step
         while self._step < self._batches.steps:
-            if self._with.stopped():
-                self._save()
-                raise Stopped(self._run.name)
+            self._look_up()
             self._one_step()
-            self._save_if_due()
         self._settle()
         seconds = time.monotonic() - started
         made = (self._step - first) * self._run.recipe.batch_size
@@ -125,8 +124,6 @@ class _Loop:
             journal.append(self._with.folder, line)
         if self._epoch == self._run.recipe.epochs:
             self._save()
-        else:
-            self._save_if_due()
         self._with.told(line)
 
     def _one_step(self) -> None:
@@ -198,9 +195,18 @@ class _Loop:
         self._with.ranks.share_buffers(self._built.network)
         return evaluated(self._trainee, examples, self._material.classes, self._with.ranks)
 
-    def _save_if_due(self) -> None:
-        if time.monotonic() - self._saved > SAVED_EVERY:
+    def _look_up(self) -> None:
+        """Saves when it is time, and ends when somebody asked for it: all processes at the same step, or none."""
+        ranks = self._with.ranks
+        if ranks.world > 1 and self._step % AGREED_EVERY:
+            return
+        due = time.monotonic() - self._saved > SAVED_EVERY
+        asked = torch.tensor([float(self._with.stopped()), float(due)])
+        stopped, due = (ranks.total(asked.to(self._with.device)) > 0).tolist() if ranks.world > 1 else asked.tolist()
+        if stopped or due:
             self._save()
+        if stopped:
+            raise Stopped(self._run.name)
 
     def _save(self) -> None:
         self._settle()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from repaudit.errors import Interrupted, InvalidOutput
-from repaudit.train.distributed import Ranks, joined
+from repaudit.train.distributed import Ranks, is_first, joined
 from repaudit.train.examples import open_material
 from repaudit.train.folder import claim
 from repaudit.train.method import Smoothing
@@ -67,9 +67,11 @@ def carry_out(plan: Plan, progress: Progress, tell: Callable[[Event], None]) -> 
     """
     material = open_material(plan.recipe, torch.device("cpu"), progress)
     _refuse_unfit(plan, material)
-    scan_data = _scan_data(material, plan.folder)
-    for run in plan.runs:
-        claim(plan.folder / run.name, run, {"train": material.train_fingerprint})
+    scan_data = material.test_reference
+    if is_first():
+        scan_data = _scan_data(material, plan.folder)
+        for run in plan.runs:
+            claim(plan.folder / run.name, run, {"train": material.train_fingerprint})
     post = Post(
         folder=plan.folder,
         device=plan.devices[0],
@@ -82,7 +84,7 @@ def carry_out(plan: Plan, progress: Progress, tell: Callable[[Event], None]) -> 
     with _stopping() as stop:
         left = tuple(run for run in plan.runs if not is_finished(run, post))
         for run in plan.runs:
-            if run not in left:
+            if run not in left and is_first():
                 work(run, material, post, Ranks(), tell=tell, stopped=stop.asked)
         if len(plan.devices) == 1:
             _alone(left, plan.threads, material, post, tell, stop)

@@ -64,8 +64,10 @@ def work(
         earlier = is_trained(place)
         if not earlier:
             _train(run, material, post, ranks, tell, stopped)
+        if not ranks.first:
+            return
         tell(Trained(run.name, journal.final(place)[0].accuracy, earlier))
-        if post.scanned and ranks.first and not stopped():
+        if post.scanned and not stopped():
             tell(Audited(run.name, _audit(run, place, post)))
     except Stopped:
         tell(Paused(run.name))
