@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Rises when the arrays on disk change their meaning."""
+PROGRAMS = frozenset({"exported", "onnx"})
+"""Sources whose files are code as well as weights: neither a digest of the weights nor of a graph tells two apart."""
 IDS_SHOWN = 8
 CPU_OUT_OF_MEMORY = "DefaultCPUAllocator"
 """What torch says, in a plain RuntimeError, when the processor's memory is used up."""
@@ -137,7 +139,9 @@ def evidence_identity(classifier: Classifier, images: ImageSet, *, rows: int, dt
         "weights": card.weights_sha256,
         "architecture": card.architecture,
         "arguments": dict(card.arguments),
-        "files": {name: digest for name, digest in card.files.items() if name.endswith(".py")},
+        "files": {
+            name: digest for name, digest in card.files.items() if card.source in PROGRAMS or name.endswith(".py")
+        },
         "preprocess": card.preprocess.as_dict(),
         "head": [card.head.kind, *card.head.modules],
         "images": images.fingerprint,
