@@ -39,7 +39,7 @@ class TemplatesParameters(Parameters):
     """Which classes, and how many of their images are drawn."""
 
     classes: tuple[int, int, int] | None = None
-    """Three class indices; null takes the two that are most often taken for one another, and the one least with them."""
+    """Three class indices; null takes the two most often taken for one another, and the one that least is for them."""
     sample: Annotated[int, Field(ge=3, le=900)] = 450
     """Images of the three classes whose features are drawn."""
 

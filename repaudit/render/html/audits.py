@@ -14,6 +14,8 @@ from repaudit.render.headlines import shown_keys
 from repaudit.render.html.bias import bias_remarks
 from repaudit.render.html.classes import AUDIT as ACCURACY
 from repaudit.render.html.classes import ClassTable, class_table
+from repaudit.render.html.gradients import AUDIT as GRADIENTS
+from repaudit.render.html.gradients import Gradients, gradients
 from repaudit.render.html.limits import Listing
 from repaudit.render.html.mistakes import AUDIT as MISTAKES
 from repaudit.render.html.mistakes import Mistakes, mistakes
@@ -96,6 +98,7 @@ class AuditView:
     """What nobody misses."""
     classes: ClassTable | None
     mistakes: Mistakes | None
+    gradients: Gradients | None
 
 
 def audit_views(report: Report, drawings: Sequence[Drawing], limits: Limits) -> Listing[AuditView]:
@@ -152,6 +155,7 @@ def _view(
         unneeded=_missing(entry, limits, needed=False),
         classes=class_table(report, limits) if entry.id == ACCURACY else None,
         mistakes=mistakes(report, limits) if entry.id == MISTAKES else None,
+        gradients=gradients(report, limits) if entry.id == GRADIENTS else None,
     )
 
 

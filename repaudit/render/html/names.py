@@ -48,6 +48,8 @@ NAMES = (
     ("collapse.nc2_coherence", "coherence against Welch's bound"),
     ("collapse.nc3", "distance of weights from means"),
     ("collapse.nc4", "answers that are not the nearest mean's"),
+    ("input_gradients.norm", "how steeply the logit of the right class rises in the image"),
+    ("input_gradients.virtual_cosine", "gradient of the right class against a virtual one"),
     ("mistakes.sure_share", "wrong answers that it is sure of"),
     ("templates.plane_share", "share of three classes' variance in their plane"),
     ("templates.nearest_share", "nearest to their own mean in that plane"),

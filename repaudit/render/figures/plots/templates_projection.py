@@ -62,7 +62,7 @@ def sketches(report: Report) -> Iterator[Sketch]:
     yield Sketch(
         title="Three classes on the plane through their templates",
         caption=f"Features of {of_all} of {together}, projected onto the plane through the three rows of the head; "
-        f"{wrong:,} answered wrong (hollow). Large marks with a frame are class means, crosses the rows. {told}".rstrip(),
+        f"{wrong:,} answered wrong (hollow). Diamonds are class means, crosses the rows. {told}".rstrip(),
         alternative=f"Projection of {counted(shown, 'feature')} of {together} onto one plane. {told}".rstrip(),
         paint=partial(paint, data, names),
     )
