@@ -49,7 +49,8 @@ def gradients(report: Report, limits: Limits) -> Gradients | None:
     entries = report.figures.get(FIGURE, {}).get("images")
     if not isinstance(entries, list) or not entries:
         return None
-    room, rows = limits.thumbnails, []
+    room = limits.thumbnails
+    rows: list[tuple[Picture, ...]] = []
     for entry in entries:
         jpegs = _jpegs(entry)
         size = sum(len(jpeg) for _, jpeg in jpegs)
@@ -64,7 +65,7 @@ def _jpegs(entry: JsonValue) -> list[tuple[Mapping[str, JsonValue], str]]:
     if not isinstance(entry, dict):
         return []
     parts = entry.get("gradients")
-    found = [
+    found: list[tuple[Mapping[str, JsonValue], str]] = [
         (part, jpeg)
         for part in (entry, *(parts if isinstance(parts, list) else []))
         if isinstance(part, dict) and isinstance(jpeg := part.get("jpeg"), str) and _JPEG.fullmatch(jpeg)
