@@ -39,11 +39,16 @@ class OnnxNetwork(nn.Module):
         twin: nn.Module | None,
         end: GraphEnd,
         names: Sequence[str],
+        *,
+        one_by_one: bool = False,
     ) -> None:
-        """`names` are those of the tensors to ask for: the logits, then the feature where there is one."""
+        """`names` are those of the tensors to ask for: the logits, then the feature where there is one.
+
+        `one_by_one` asks onnxruntime about each image in a call of its own.
+        """
         super().__init__()
         self.twin = twin
-        self._session, self._end, self._names = session, end, list(names)
+        self._session, self._end, self._names, self._one_by_one = session, end, list(names), one_by_one
         self._type = TYPES[session.get_inputs()[0].type]
         self._twin_batch = end.shape[0]
         self._feature: torch.Tensor | None = None
@@ -84,7 +89,9 @@ class OnnxNetwork(nn.Module):
 
     def _ask_runtime(self, images: torch.Tensor) -> list[torch.Tensor]:
         values = images.detach().contiguous().cpu().numpy().astype(self._type, copy=False)
-        size = self._end.shape[0] or len(values)
+        size = self._end.shape[0] or (1 if self._one_by_one else len(values))
+        copies = size if self._one_by_one else 1  # a fixed batch is filled with the one image
+        values = values.repeat(copies, axis=0)
         missing = -len(values) % size
         if missing:
             values = np.concatenate([values, values[-1:].repeat(missing, axis=0)])
@@ -92,7 +99,7 @@ class OnnxNetwork(nn.Module):
         runs = [self._session.run(self._names, {self._end.input: part}) for part in parts]
         columns = runs[0] if len(runs) == 1 else [np.concatenate(column) for column in zip(*runs, strict=True)]
         answers = [torch.from_numpy(np.asarray(column, dtype=np.float32)).to(images.device) for column in columns]
-        return [answer[: len(images)] for answer in self._shaped(answers)]
+        return [answer[::copies][: len(images)] for answer in self._shaped(answers)]
 
     def _ask_twin(self, images: torch.Tensor) -> list[torch.Tensor]:
         if self.twin is None:

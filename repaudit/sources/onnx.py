@@ -19,6 +19,7 @@ from repaudit.sources._onnx_engines import cut, differs, twin_of
 from repaudit.sources._onnx_file import graph_sha256, read_onnx, weights_sha256, with_weights
 from repaudit.sources._onnx_graph import find_end
 from repaudit.sources._onnx_network import OnnxNetwork, prove_head
+from repaudit.sources._onnx_rounding import mixes_images
 from repaudit.sources._onnx_session import session
 from repaudit.sources._own_normalisation import composed
 from repaudit.sources._preprocess import from_metadata, read_preprocess
@@ -46,7 +47,8 @@ def open_onnx(name: str, request: ModelRequest) -> Draft:
     model, names = cut(stored.model, end)
     twin = twin_of(with_weights(model, stored.folder))
     running, note = session(model, stored.folder, request.device, path.name)
-    network = OnnxNetwork(running, twin.module, end, names)
+    mixes = mixes_images(stored.model)
+    network = OnnxNetwork(running, twin.module, end, names, one_by_one=mixes)
     notes, reason = [] if note is None else [note], twin.reason
     preprocess = from_metadata({each.key: each.value for each in stored.model.metadata_props}, path.name)
     asked = preprocess if request.preprocess is None else read_preprocess(request.preprocess)
@@ -57,7 +59,9 @@ def open_onnx(name: str, request: ModelRequest) -> Draft:
         network.twin = None
     if end.softmax:
         notes.append("the graph ends in a softmax: its input is taken as the logits")
-    if end.shape[0] is not None:
+    if mixes:
+        notes.append("asked one image at a time: its dynamic quantisation takes one scale for all images of a call")
+    elif end.shape[0] is not None:
         notes.append(f"the graph takes batches of {end.shape[0]}: others are padded and split")
     height, width = end.shape[2:] if end.layout == "nchw" else end.shape[1:3]
     return Draft(

@@ -114,13 +114,33 @@ def test_a_quantised_graph_answers_as_onnxruntime_runs_it_and_has_no_linear_head
     classifier = load_model(path, preprocess=colour)
 
     asked = normalised(images).astype(np.float32)
-    wanted = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"images": asked})[0]
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    calls = asked[:, None] if kind == "dynamic" else asked[None]
+    wanted = np.concatenate([session.run(None, {"images": call})[0] for call in calls])
     assert np.mean(classifier.logits(images).numpy() == wanted) > 0.9  # 8-bit steps: rarely a value falls on an edge
     np.testing.assert_allclose(classifier.logits(images).numpy(), Recipe().logits(asked), atol=0.2)
     assert classifier.capabilities == set()
     assert classifier.card.head.kind == "none"
     assert "quantised" in classifier.card.head.reason
     assert "convert" in why_no_gradients(classifier)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("batch", ["n", 3])
+def test_a_dynamically_quantised_graph_answers_the_same_beside_any_neighbours(tmp_path, colour, images, batch):
+    path = quantized(tmp_path / "q.onnx", "dynamic")
+    model = onnx.load(path)
+    dimension = model.graph.input[0].type.tensor_type.shape.dim[0]
+    dimension.Clear()
+    setattr(dimension, "dim_param" if batch == "n" else "dim_value", batch)
+    model.graph.output[0].type.tensor_type.shape.dim[0].CopyFrom(dimension)
+    classifier = load_model(saved(model, tmp_path / "q.onnx"), preprocess=colour)
+
+    alone = torch.cat([classifier.logits(image[None]) for image in images])
+    beside_white = classifier.logits(torch.cat([images, torch.ones(1, 3, 8, 8)]))[:-1]
+
+    assert torch.equal(beside_white, alone)
+    assert any("asked one image at a time" in note for note in classifier.card.notes)
 
 
 @pytest.mark.filterwarnings("ignore")
