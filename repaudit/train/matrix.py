@@ -17,8 +17,9 @@ from repaudit.train.examples import open_material
 from repaudit.train.folder import claim
 from repaudit.train.method import Smoothing
 from repaudit.train.network import build
-from repaudit.train.objectives import options_of
 from repaudit.train.pool import together
+from repaudit.train.readiness import refuse_unready
+from repaudit.train.teacher import load_teacher
 from repaudit.train.worker import Post, is_finished, work
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def carry_out(plan: Plan, progress: Progress, tell: Callable[[Event], None]) -> 
     if is_first():
         scan_data = _scan_data(material, plan.folder)
         for run in plan.runs:
-            claim(plan.folder / run.name, run, {"train": material.train_fingerprint})
+            claim(plan.folder / run.name, run, material.fingerprints)
     post = Post(
         folder=plan.folder,
         device=plan.devices[0],
@@ -99,9 +100,9 @@ def _refuse_unfit(plan: Plan, material: Material) -> None:
     """What every run would stumble over is told once, and before anything is written.
 
     Raises:
-        InvalidModel, InvalidRecipe: as of building a network, or of the objective's options.
+        InvalidModel, InvalidRecipe: as of building a network, or of the objective and what it needs.
     """
-    options_of(plan.recipe.objective)
+    refuse_unready(plan.runs, material, lambda reference: load_teacher(reference, torch.device("cpu")))
     virtual = [run for run in plan.runs if run.method.smoothing is Smoothing.VS]
     build((virtual or list(plan.runs))[0], material, material.classes if virtual else 0)
 

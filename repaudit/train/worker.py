@@ -21,6 +21,7 @@ from repaudit.train.events import Advanced, Audited, Began, Failed, Paused, Trai
 from repaudit.train.export import export
 from repaudit.train.folder import MODEL, REPORT, is_trained
 from repaudit.train.loop import Conditions, Stopped, train
+from repaudit.train.readiness import labelling_of
 from repaudit.train.teacher import load_teacher
 
 if TYPE_CHECKING:
@@ -109,9 +110,10 @@ def _facts(run: Run, material: Material, post: Post, ranks: Ranks) -> dict[str, 
         "recipe_sha256": run.recipe.sha256,
         "settings": run.decisive,
         "alpha": run.mass,
-        "virtual": run.nodes or material.classes,
+        "virtual": labelling_of(run, material.classes).virtual,
         "seed": run.seed,
         "data_sha256": material.train_fingerprint,
+        "extra_data_sha256": material.extra_fingerprint,
         "processes": ranks.world,
         "dtype": str(post.dtype).removeprefix("torch."),
         "versions": {"repaudit": __version__, "torch": str(torch.__version__)},
