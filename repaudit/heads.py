@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 _COLUMNS = ("library", "name", "family", "parameters", "classes", "kind", "layers", "width", "proof", "reason")
 
 
+CLASSES_OF_LABELS = (1000, 11221, 11821, 19168, 21841, 21842, 21843)
+"""Widths of what is trained on ImageNet's and ImageNet-21k's labels. What answers with another is made to lie beside
+a text: CLIP, MCI, ViTamin and the perception encoders answer with 512 to 1,280 numbers."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One architecture."""
@@ -38,6 +43,11 @@ class Row:
     """`values`: `features @ W.T + b == logits` on random weights; `shapes`: the graph ends in that layer."""
     reason: str | None
     """Why there is no linear head."""
+
+    @property
+    def embeds(self) -> bool:
+        """As its library offers it, it answers with an embedding of the image rather than with classes."""
+        return self.classes not in (0, *CLASSES_OF_LABELS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,8 +54,10 @@ def _heading(table: Table) -> str:
         classifiers = [row for row in table.rows if row.library == library and row.classes]
         found = sum(row.width is not None for row in classifiers)
         share = 100 * found / len(classifiers)
+        embed = sum(row.embeds for row in classifiers)
+        told = f"; {embed} of them answer with an embedding rather than with classes" if embed else ""
         lines.append(
-            f"{library} {table.versions[library]}: {found:,} of {len(classifiers):,} classifiers ({share:.1f} %)"
+            f"{library} {table.versions[library]}: {found:,} of {len(classifiers):,} classifiers ({share:.1f} %){told}"
         )
     return "\n".join(lines)
 

@@ -108,6 +108,15 @@ def test_every_architecture_is_in_the_table_once():
             assert {row.name for row in TABLE.rows if row.library == library} == names
 
 
+def test_what_answers_with_an_embedding_is_made_to_lie_beside_a_text():
+    beside_a_text = ("*clip*", "*_mci*", "vitamin_*", "vit_pe_core_*")
+    embed = [row for row in TABLE.rows if row.embeds]
+
+    assert embed
+    assert all(row.width is not None and 512 <= row.classes <= 1280 for row in embed)
+    assert [row.name for row in embed if not any(fnmatch(row.name, name) for name in beside_a_text)] == []
+
+
 def test_the_docs_give_the_figures_of_the_table():
     page = (Path(__file__).parents[2] / "docs" / "heads.md").read_text()
 
@@ -115,6 +124,11 @@ def test_the_docs_give_the_figures_of_the_table():
         classifiers = [row for row in TABLE.rows if row.library == library and row.classes]
         found = sum(row.width is not None for row in classifiers)
         assert f"| {library} {TABLE.versions[library]} | {found:,} of {len(classifiers):,} |" in page
+    embed = [row for row in TABLE.rows if row.embeds]
+    rest = [row for row in TABLE.rows if row.library == "timm" and row.classes and not row.embeds]
+    assert f"**{len(embed)} of timm's answer with an embedding rather than with classes**" in page
+    assert f"All {len(embed)} have a linear head" in page
+    assert f"{sum(row.width is not None for row in rest):,} of {len(rest):,}" in page
     for kind in ("linear", "averaged linear", "1x1 convolution"):
         assert f"| {kind} | {sum(row.kind == kind for row in TABLE.rows):,} |" in page
     assert TABLE.walked in page
