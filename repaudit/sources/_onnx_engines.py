@@ -44,6 +44,16 @@ class Twin:
     reason: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What comparing a twin with onnxruntime gave."""
+
+    reason: str | None
+    """Why the twin is not believed; None where it is."""
+    told: str = ""
+    """How near it came, where it is believed."""
+
+
 def cut(model: onnx.ModelProto, end: GraphEnd) -> tuple[onnx.ModelProto, list[str]]:
     """The graph with the logits and the feature as its outputs, and their names."""
     import onnx
@@ -107,8 +117,8 @@ def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
 
 
-def differs(network: OnnxNetwork, images: torch.Tensor) -> str | None:
-    """How the twin's answers or slopes differ from onnxruntime's; None where they do not.
+def agreement(network: OnnxNetwork, images: torch.Tensor) -> Agreement:
+    """Whether the twin's answers and slopes are onnxruntime's.
 
     Args:
         network: with both.
@@ -125,20 +135,27 @@ def differs(network: OnnxNetwork, images: torch.Tensor) -> str | None:
             lead = near.amax(dim=1) - near.amin(dim=1)
             (slope,) = torch.autograd.grad(lead.sum(), asked)
     except Exception as error:  # a converted graph may fail on what the converter let pass
-        return f"the converted graph gives no gradient ({said(error)})"
+        return Agreement(f"the converted graph gives no gradient ({said(error)})")
     with torch.no_grad():
         exact = network(moved)
     gap = ((near.detach() - exact).abs().amax(dim=1) / (exact.amax(dim=1) - exact.amin(dim=1)).clamp_min(1e-30)).max()
     if not float(gap) <= ALIKE:
-        return f"the converted graph answers otherwise, by {float(gap):.2g} of the spread of its logits"
+        return Agreement(f"the converted graph answers otherwise, by {float(gap):.2g} of the spread of its logits")
     network.free_twin(moved)
-    return _slopes_differ(network, moved, slope, near.detach(), generator)
+    cosine = _cosine(network, moved, slope, near.detach(), generator)
+    if cosine is None:
+        return Agreement("the gradients of the converted graph are zero, as they are where a graph rounds")
+    if not cosine >= ALONG:
+        return Agreement(f"its gradients and finite differences of onnxruntime have cosine {cosine:.2f}")
+    return Agreement(None, f"logits within {float(gap):.1g} of their spread, slopes of cosine {cosine:.3f}")
 
 
-def _slopes_differ(
+def _cosine(
     network: OnnxNetwork, images: torch.Tensor, slope: torch.Tensor, logits: torch.Tensor, generator: torch.Generator
-) -> str | None:
-    """What onnxruntime's slope g has along the twin's s is measured once, what it has across along random directions.
+) -> float | None:
+    """Of the twin's slope and onnxruntime's; None where the twin's is zero.
+
+    What onnxruntime's slope g has along the twin's s is measured once, what it has across along random directions.
 
     The cosine is then ⟨g, s⟩ / |g||s|. Were s right in part only, the rest would lie across, where nothing may be.
     """
@@ -146,7 +163,7 @@ def _slopes_differ(
     flat = slope.double().flatten(1)
     length = flat.norm(dim=1)
     if not bool(length.any()):
-        return "the gradients of the converted graph are zero, as they are where a graph rounds"
+        return None
     unit = flat / length.clamp_min(torch.finfo(torch.float64).tiny).unsqueeze(1)
     along = _derivative(network, images, pair, unit.reshape(slope.shape).float(), ALONG_STEP)
     across = torch.zeros_like(along)
@@ -154,8 +171,7 @@ def _slopes_differ(
         direction = torch.randn(images.shape, generator=generator)
         shared = (unit * direction.double().flatten(1)).sum(dim=1)
         across += (_derivative(network, images, pair, direction, STEP) - along * shared).square() / DIRECTIONS
-    cosine = float((along * length).sum() / (length.norm() * (along.square() + across).sum().sqrt()))
-    return None if cosine >= ALONG else f"its gradients and finite differences of onnxruntime have cosine {cosine:.2f}"
+    return float((along * length).sum() / (length.norm() * (along.square() + across).sum().sqrt()))
 
 
 def _derivative(

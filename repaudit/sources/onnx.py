@@ -15,7 +15,7 @@ from repaudit.preprocessing import Layout
 from repaudit.sources import Draft, Source
 from repaudit.sources._assemble import SIZES_TRIED
 from repaudit.sources._first_steps import steps_of_onnx
-from repaudit.sources._onnx_engines import cut, differs, twin_of
+from repaudit.sources._onnx_engines import Agreement, agreement, cut, twin_of
 from repaudit.sources._onnx_file import graph_sha256, read_onnx, weights_sha256, with_weights
 from repaudit.sources._onnx_graph import find_end
 from repaudit.sources._onnx_network import OnnxNetwork, prove_head
@@ -26,6 +26,7 @@ from repaudit.sources._preprocess import from_metadata, read_preprocess
 
 if TYPE_CHECKING:
     import onnx
+    import onnxruntime
 
     from repaudit.preprocessing import Preprocess
     from repaudit.sources import ModelRequest
@@ -49,14 +50,13 @@ def open_onnx(name: str, request: ModelRequest) -> Draft:
     running, note = session(model, stored.folder, request.device, path.name)
     mixes = mixes_images(stored.model)
     network = OnnxNetwork(running, twin.module, end, names, one_by_one=mixes)
-    notes, reason = [] if note is None else [note], twin.reason
+    notes = [] if note is None else [note]
     preprocess = from_metadata({each.key: each.value for each in stored.model.metadata_props}, path.name)
     asked = preprocess if request.preprocess is None else read_preprocess(request.preprocess)
-    trial = _trial(network, end, asked)
-    if reason is None:
-        reason = "no images were found that the graph takes" if trial is None else differs(network, trial)
-    if reason is not None:
+    proved = _proved(network, end, asked) if twin.reason is None else Agreement(twin.reason)
+    if proved.reason is not None:
         network.twin = None
+    notes.append(_engines_told(running, proved))
     if end.softmax:
         notes.append("the graph ends in a softmax: its input is taken as the logits")
     if mixes:
@@ -80,7 +80,7 @@ def open_onnx(name: str, request: ModelRequest) -> Draft:
         engines=_engines(),
         gradients_elsewhere=network.twin is not None,
         own_normalisation=composed(steps_of_onnx(stored.model, end.input, path.parent)),
-        no_gradients=reason,
+        no_gradients=proved.reason,
     )
 
 
@@ -88,6 +88,15 @@ def _engines() -> dict[str, str]:
     import onnxruntime
 
     return {"onnxruntime": str(onnxruntime.__version__), "onnx2torch": version("onnx2torch")}
+
+
+def _engines_told(running: onnxruntime.InferenceSession, proved: Agreement) -> str:
+    """Who answers, who gives gradients, and what makes that one believed."""
+    engines, place = _engines(), str(running.get_providers()[0]).removesuffix("ExecutionProvider")
+    told = f"onnxruntime {engines['onnxruntime']} ({place}) answers"
+    if proved.reason is not None:
+        return told
+    return f"{told}; gradients from a torch twin by onnx2torch {engines['onnx2torch']}, proved: {proved.told}"
 
 
 def _output(request: ModelRequest) -> str | None:
@@ -103,6 +112,11 @@ def _output(request: ModelRequest) -> str | None:
 
 def _params_count(model: onnx.ModelProto) -> int:
     return sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer if len(tensor.dims) > 0)
+
+
+def _proved(network: OnnxNetwork, end: GraphEnd, known: Preprocess | None) -> Agreement:
+    trial = _trial(network, end, known)
+    return Agreement("no images were found that the graph takes") if trial is None else agreement(network, trial)
 
 
 def _trial(network: OnnxNetwork, end: GraphEnd, known: Preprocess | None) -> torch.Tensor | None:

@@ -1,16 +1,18 @@
 """The torch twin of an ONNX graph: when it is believed, and how many images it is asked about at a time."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
 
 from repaudit.sources import load_model
-from repaudit.sources._onnx_engines import differs
+from repaudit.sources._onnx_engines import agreement
 
 _spec = importlib.util.spec_from_file_location("onnx_graphs", Path(__file__).with_name("onnx_graphs.py"))
 onnx_graphs = importlib.util.module_from_spec(_spec)
@@ -88,7 +90,7 @@ def test_a_twin_that_gives_part_of_the_gradient_is_not_believed(opened, reach, b
     network = opened(Recipe().model()).network
     network.twin = Partly(network.twin, reach).eval()
 
-    reason = differs(network, torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1)))
+    reason = agreement(network, torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))).reason
 
     assert (reason is None) == believed
     assert believed or "finite differences of onnxruntime have cosine" in reason
@@ -104,7 +106,24 @@ def test_a_twin_with_the_gradient_turned_round_is_not_believed(opened):
 
     network.twin = Turned().eval()
 
-    assert "cosine -1.00" in differs(network, torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1)))
+    found = agreement(network, torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1)))
+    assert "cosine -1.00" in found.reason
+
+
+def test_the_notes_say_which_program_answers_and_how_near_the_gradients_came(opened):
+    (told,) = [note for note in opened(Recipe().model()).card.notes if "answers" in note]
+
+    assert f"onnxruntime {onnxruntime.__version__} (CPU) answers; gradients from a torch twin by onnx2torch" in told
+    near, cosine = re.search(r"logits within (\S+) of their spread, slopes of cosine ([\d.]+)$", told).groups()
+    assert float(near) < 1e-5
+    assert 0.99 < float(cosine) <= 1.0
+
+
+def test_the_notes_of_a_graph_without_a_twin_promise_no_gradients(opened):
+    model = Recipe(opset=18).model()
+    model.graph.node[1].op_type = "Shrink"
+
+    assert f"onnxruntime {onnxruntime.__version__} (CPU) answers" in opened(model).card.notes
 
 
 def test_operations_of_a_graph_are_counted_by_hand(opened):
