@@ -23,6 +23,8 @@ LONGEST = 12
 MOST_CHANNELS = 4
 _ONNX = {"Add": Operation.ADD, "Sub": Operation.SUBTRACT, "Mul": Operation.MULTIPLY, "Div": Operation.DIVIDE}
 _ONNX_MOVES = frozenset({"Identity", "Cast", "Transpose"})
+_ONNX_RESHAPES = frozenset({"Reshape", "Unsqueeze", "Squeeze", "Flatten", "Expand", *_ONNX_MOVES})
+"""Of a constant: they change no number."""
 _TORCH = {operation.value: operation for operation in Operation}
 _TORCH_MOVES = frozenset({"clone", "to", "_to_copy", "contiguous", "detach", "alias", "permute", "lift_fresh_copy"})
 _RESHAPES = frozenset({"view", "reshape", "unsqueeze", "expand", *_TORCH_MOVES})
@@ -33,12 +35,7 @@ _LOOKS = frozenset({"Shape", "size", "sym_size", "dim", "len"})
 
 def steps_of_onnx(model: onnx.ModelProto, entry: str, folder: Path) -> Iterator[Step]:
     """Of the graph's input `entry`; `folder` is where its files of weights lie."""
-    from onnx import numpy_helper
-
-    constants = {each.name: each for each in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Constant":
-            constants.update((node.output[0], each.t) for each in node.attribute if each.name == "value")
+    constants = _OnnxConstants(model, folder)
     name = entry
     for _ in range(LONGEST):
         users = [node for node in model.graph.node if name in node.input and node.op_type not in _LOOKS]
@@ -47,13 +44,51 @@ def steps_of_onnx(model: onnx.ModelProto, entry: str, folder: Path) -> Iterator[
         node = users[0]
         if node.op_type in _ONNX:
             at = list(node.input).index(name)
-            stored = constants.get(node.input[1 - at])
-            if stored is None or math.prod(stored.dims) > MOST_CHANNELS:
+            constant = constants.get(node.input[1 - at])
+            if constant is None:
                 return
-            yield Step(_ONNX[node.op_type], numpy_helper.to_array(stored, str(folder)), constant_first=at == 1)
+            yield Step(_ONNX[node.op_type], constant, constant_first=at == 1)
         elif node.op_type not in _ONNX_MOVES:
             return
         name = node.output[0]
+
+
+class _OnnxConstants:
+    """Small constants of a graph, under any name: exporters keep one copy of equal ones and lead to it by Identity."""
+
+    def __init__(self, model: onnx.ModelProto, folder: Path) -> None:
+        self._stored = {each.name: each for each in model.graph.initializer}
+        self._makers = {node.output[0]: node for node in model.graph.node if node.output}
+        self._folder = folder
+
+    def get(self, name: str) -> np.ndarray | None:
+        """Its values, whatever shape they were given; None where they depend on an input or are many."""
+        from onnx import numpy_helper
+
+        stored = self._stored.get(name)
+        for _ in range(LONGEST):
+            node = self._makers.get(name)
+            if stored is not None or node is None:
+                break
+            if node.op_type == "Constant":
+                return self._own(node)
+            if node.op_type not in _ONNX_RESHAPES:
+                return None
+            name = node.input[0]
+            stored = self._stored.get(name)
+        if stored is None or math.prod(stored.dims) > MOST_CHANNELS:
+            return None
+        return np.asarray(numpy_helper.to_array(stored, str(self._folder)))
+
+    def _own(self, node: onnx.NodeProto) -> np.ndarray | None:
+        """Of a node that is a constant: a tensor, a number or a list of numbers."""
+        from onnx import helper, numpy_helper
+
+        for each in node.attribute:
+            value = helper.get_attribute_value(each)
+            found = numpy_helper.to_array(value, str(self._folder)) if each.name == "value" else np.asarray(value)
+            return found if np.issubdtype(found.dtype, np.number) and found.size <= MOST_CHANNELS else None
+        return None
 
 
 def steps_of_program(module: fx.GraphModule) -> Iterator[Step]:

@@ -1,6 +1,7 @@
 """A program that normalises its input itself is found out before its images are normalised a second time."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,6 +12,7 @@ from torch import nn
 
 from repaudit.public import scan
 from repaudit.sources import load_model
+from repaudit.sources._first_steps import steps_of_onnx
 from repaudit.sources._own_normalisation import Operation, Step, composed
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -177,3 +179,57 @@ def test_a_normalisation_in_a_real_file_raises_the_alarm(assets, tmp_path):
     (notice,) = load_model(str(tmp_path / "own.onnx"), preprocess=str(tmp_path / "p.yaml")).card.notices
 
     assert "std 0.229, 0.224, 0.225" in notice.message
+
+
+@pytest.mark.parametrize("lead", [["Identity"], ["Identity", "Identity", "Reshape"], ["Cast"]])
+def test_a_constant_that_mean_and_deviation_share_is_followed_to_where_it_is_stored(tmp_path, lead):
+    """(x - 1/2) / 1/2: exporters store equal constants once."""
+    names = ["half", *(f"half {number}" for number in range(len(lead)))]
+    nodes = [
+        onnx.helper.make_node(
+            operator,
+            [one, "as it is"] if operator == "Reshape" else [one],
+            [other],
+            **({"to": onnx.TensorProto.FLOAT} if operator == "Cast" else {}),
+        )
+        for operator, one, other in zip(lead, names, names[1:], strict=False)
+    ]
+    nodes += [
+        onnx.helper.make_node("Sub", ["images", "half"], ["shifted"]),
+        onnx.helper.make_node("Div", ["shifted", names[-1]], ["divided"]),
+        onnx.helper.make_node("GlobalAveragePool", ["divided"], ["pooled"]),
+        onnx.helper.make_node("Flatten", ["pooled"], ["logits"]),
+    ]
+    stored = {"half": np.full((1, 3, 1, 1), 0.5, np.float32), "as it is": np.array([1, 3, 1, 1])}
+    graph = onnx.helper.make_graph(
+        nodes,
+        "shared",
+        [onnx.helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["n", 3, 8, 8])],
+        [onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["n", 3])],
+        [numpy_helper.from_array(value, name) for name, value in stored.items()],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(tmp_path / "shared.onnx"))
+    (tmp_path / "p.yaml").write_text("mean: [0.5, 0.5, 0.5]\nstd: [0.5, 0.5, 0.5]\nsize: 8\n")
+
+    (notice,) = load_model(str(tmp_path / "shared.onnx"), preprocess=str(tmp_path / "p.yaml")).card.notices
+
+    assert notice.code == "normalised-twice"
+    assert "(mean 0.5, std 0.5)" in notice.message
+
+
+@pytest.mark.parametrize("attribute", ["value_float", "value_floats"])
+def test_constants_that_are_no_tensors_are_read_too(attribute):
+    given = 0.25 if attribute == "value_float" else [0.25, 0.25, 0.25]
+    nodes = [
+        onnx.helper.make_node("Constant", [], ["quarter"], **{attribute: given}),
+        onnx.helper.make_node("Div", ["images", "quarter"], ["divided"]),
+        onnx.helper.make_node("GlobalAveragePool", ["divided"], ["logits"]),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes, "one", [onnx.helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["n", 3, 8, 8])], []
+    )
+
+    found = composed(steps_of_onnx(onnx.helper.make_model(graph), "images", Path()))
+
+    assert found.std == pytest.approx((0.25,) * len(found.std))
