@@ -56,7 +56,7 @@ def _as_trained(trained: Trained, request: ModelRequest) -> Draft:
         insert_bottleneck(draft.network, trained.heads, trained.bottleneck)
     return replace(
         draft,
-        preprocess=from_mapping(trained.preprocess, Path(request.ref).name),
+        preprocess=from_mapping(trained.preprocess, "the checkpoint's own note"),
         class_ids=trained.class_names,
         convert=None,
     )

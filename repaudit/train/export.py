@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from repaudit.errors import UnfinishedError
 from repaudit.sources._trained import KEY
@@ -44,7 +44,8 @@ def _write(tensors: Mapping[str, torch.Tensor], path: Path, note: str) -> None:
     fresh = path.with_suffix(".new")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        save_file(whole, fresh, metadata={KEY: note})  # one key: several would be written in a random order
+        # one key: several would be written in a random order; in memory: a file would be its owner's alone
+        fresh.write_bytes(save(whole, metadata={KEY: note}))
         fresh.replace(path)
     except OSError as error:
         fresh.unlink(missing_ok=True)

@@ -148,8 +148,10 @@ def is_finished(run: Run, post: Post) -> bool:
 
 
 def _profile(run: Run) -> ResolvedProfile:
-    section = run.recipe.scan
-    return load_profile(section.profile, audits=None, settings=list(section.settings), limit=None, directory=Path.cwd())
+    section, plane = run.recipe.scan, run.recipe.network.bottleneck is not None
+    asked = {"settings": list(section.settings), "limit": None, "directory": Path.cwd()}
+    profile = load_profile(section.profile, audits=None, **asked)
+    return load_profile(section.profile, audits=[*profile.audits, PLANE], **asked) if plane else profile
 
 
 def _scanned(run: Run, place: Path) -> Report | None:
