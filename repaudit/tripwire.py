@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from repaudit.images import ImageSet
 
 LEAST_IMAGES = 30
+LEAST_AT_CHANCE = 16
+"""Images from which it is worth a remark that hardly any is right."""
+FEW = 10
+"""Times as many classes as are among the labels: these may be the labels of another set of classes."""
 PAIRS_SHOWN = 5
 NAME_SHOWN = 60
 BY_POSITION = "labels-by-position"
@@ -38,16 +42,21 @@ def check_label_order(evidence: Evidence, images: ImageSet, class_ids: tuple[str
     permuted. A hard data set (few agree) and an untrained network (all labels go to a few predictions) are let pass.
 
     Returns:
-        A notice where a model that is sure of itself is at chance without agreeing with itself; None otherwise.
+        A notice where a model is at chance without agreeing with itself, although it is sure of itself or the labels
+        use only a few of its classes; None otherwise.
 
     Raises:
         InvalidData: permuted labels, with the most frequent (folder or label -> prediction) pairs.
     """
-    n, classes = evidence.logits.shape
-    if n < LEAST_IMAGES:
-        return None
+    n = len(evidence)
+    hits = Counts(int(evidence.summary.correct.sum()), n)
+    if n >= LEAST_IMAGES:
+        _refuse_permuted(evidence, images, class_ids, hits)
+    return _at_chance(evidence, hits) if n >= LEAST_AT_CHANCE else None
+
+
+def _refuse_permuted(evidence: Evidence, images: ImageSet, class_ids: tuple[str, ...] | None, hits: Counts) -> None:
     summary = evidence.summary
-    hits = Counts(int(summary.correct.sum()), n)
     implied = implied_accuracy(evidence.labels, summary.prediction)
     agreeing = (
         implied is not None
@@ -56,19 +65,26 @@ def check_label_order(evidence: Evidence, images: ImageSet, class_ids: tuple[str
     )
     if implied is not None and agreeing and bound(hits, 0.99, "upper") < FAR_BELOW * implied:
         raise InvalidData(
-            f"{hits.successes} of {n} images are right, but images of one label get the same prediction as if "
-            f"{implied:.0%} were: labels and the model's classes are in different orders",
+            f"{hits.successes} of {hits.trials} images are right, but images of one label get the same prediction as "
+            f"if {implied:.0%} were: labels and the model's classes are in different orders",
             detail=f"labels came from: {images.label_source}\n{_table(evidence, images, class_ids)}",
             remedy=_remedy(evidence, images),
         )
-    sure = float(summary.confidence.mean())
-    if classes > 1 and sure > min(0.5, 10 / classes) and bound(hits, 0.99, "lower") <= 1.2 / classes:
-        return Notice(
-            code="accuracy-at-chance",
-            message=f"accuracy {hits.successes / n:.3f} is no better than chance while mean confidence is {sure:.2f}: "
-            "check the labels and the preprocessing",
-        )
-    return None
+
+
+def _at_chance(evidence: Evidence, hits: Counts) -> Notice | None:
+    n, classes = evidence.logits.shape
+    if classes < 2 or bound(hits, 0.99, "lower") > 1.2 / classes:
+        return None
+    confidence, used = float(evidence.summary.confidence.mean()), len(np.unique(evidence.labels))
+    sure = n >= LEAST_IMAGES and confidence > min(0.5, 10 / classes)
+    few = FEW * used <= classes and n >= 2 * used and hits.successes * classes <= 1.2 * n
+    if not sure and not few:
+        return None
+    told = f"accuracy {hits.successes / n:.3f} is no better than chance"
+    told += f" while mean confidence is {confidence:.2f}" if sure else ""
+    told += f", and the labels use {used:,} of the model's {classes:,} classes" if few else ""
+    return Notice(code="accuracy-at-chance", message=f"{told}: check the labels and the preprocessing")
 
 
 def implied_accuracy(labels: np.ndarray, predictions: np.ndarray) -> float | None:

@@ -95,3 +95,26 @@ def test_the_implied_accuracy_is_the_accuracy_when_errors_are_spread_evenly(rng,
     predictions = np.where(rng.random(len(truth)) < accuracy, truth, spread)
 
     assert implied_accuracy(rng.permutation(100)[truth], predictions) == pytest.approx(accuracy, abs=0.02)
+
+
+def test_labels_of_another_set_of_classes_are_noticed_however_unsure_the_model_is(judge, rng):
+    truth = np.repeat(np.arange(10), 2)
+
+    notice = judge(rng.normal(size=(20, 1000)) * 0.01 + (np.arange(1000) >= 10), truth)
+
+    assert notice.code == "accuracy-at-chance"
+    assert notice.message == (
+        "accuracy 0.000 is no better than chance, and the labels use 10 of the model's 1,000 classes: "
+        "check the labels and the preprocessing"
+    )
+
+
+def test_a_few_classes_of_many_are_no_fault_where_the_model_knows_them(judge, rng):
+    truth = np.repeat(np.arange(10), 2)
+    predictions = np.where(np.arange(20) % 2 == 0, truth, 500)
+
+    assert judge(sure_logits(rng, predictions, 1000, 9.0), truth) is None
+
+
+def test_one_image_a_class_does_not_say_that_the_labels_use_few_classes(judge, rng):
+    assert judge(rng.normal(size=(20, 1000)) * 0.01 + (np.arange(1000) >= 20), np.arange(20)) is None
