@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from repaudit.train.examples import Material
     from repaudit.train.runs import Run
 
+PLANE = "plane"
+"""The audit that draws what a bottleneck is put there for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
@@ -105,12 +108,14 @@ def _train(
 
 def _facts(run: Run, material: Material, post: Post, ranks: Ranks) -> dict[str, object]:
     """How it was trained; the same for the same weights."""
+    labelling = labelling_of(run, material.classes)
     return {
         "recipe": post.recipe_name,
         "recipe_sha256": run.recipe.sha256,
         "settings": run.decisive,
         "alpha": run.mass,
-        "virtual": labelling_of(run, material.classes).virtual,
+        "virtual": labelling.virtual,
+        "rejects": labelling.rejects,
         "seed": run.seed,
         "data_sha256": material.train_fingerprint,
         "extra_data_sha256": material.extra_fingerprint,
@@ -148,10 +153,16 @@ def is_finished(run: Run, post: Post) -> bool:
 
 
 def _profile(run: Run) -> ResolvedProfile:
-    section, plane = run.recipe.scan, run.recipe.network.bottleneck is not None
-    asked = {"settings": list(section.settings), "limit": None, "directory": Path.cwd()}
-    profile = load_profile(section.profile, audits=None, **asked)
-    return load_profile(section.profile, audits=[*profile.audits, PLANE], **asked) if plane else profile
+    """The recipe's; with a bottleneck also the drawing of what it was put there for."""
+    section, here = run.recipe.scan, Path.cwd()
+
+    def loaded(audits: list[str] | None) -> ResolvedProfile:
+        return load_profile(section.profile, audits=audits, settings=list(section.settings), limit=None, directory=here)
+
+    profile = loaded(None)
+    if run.recipe.network.bottleneck is None or PLANE in profile.audits:
+        return profile
+    return loaded([*profile.audits, PLANE])
 
 
 def _scanned(run: Run, place: Path) -> Report | None:
