@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +63,7 @@ def load(
     try:
         return LoadedRecipe(name, Recipe.model_validate(values))
     except ValidationError as error:
-        raise _told(error, name) from None
+        raise _told(error, name, values) from None
 
 
 def _chain(reference: str, before: tuple[Path, ...]) -> tuple[str, dict[str, JsonValue]]:
@@ -146,13 +145,11 @@ def _replaced(tree: Mapping[str, JsonValue], steps: Sequence[str], value: JsonVa
     return {**tree, first: _replaced(branch, rest, value) if rest else value}
 
 
-def _told(error: ValidationError, name: str) -> InvalidRecipe:
+def _told(error: ValidationError, name: str, values: JsonValue) -> InvalidRecipe:
     """The first mistake, with the key as `--set` writes it."""
     first = error.errors()[0]
-    # a value inside a list is mended by giving the list
-    place = list(takewhile(lambda part: isinstance(part, str), first["loc"]))
-    steps = [str(part) for part in place]
-    key = ".".join(steps)
+    steps = _reached(values, first["loc"])
+    key = printable(".".join(steps))[: 2 * LONGEST]
     if first["type"] == INCONSISTENT:
         return InvalidRecipe(f"the recipe {name}: {first['msg']}", remedy=first["ctx"]["remedy"])
     if first["type"] == "extra_forbidden":
@@ -164,11 +161,24 @@ def _told(error: ValidationError, name: str) -> InvalidRecipe:
             detail=f"known: {', '.join(known)}",
             remedy=f"`{near[0]}` instead of `{asked}`" if near else f"repaudit list recipes {DEFAULT}",
         )
+    told = dict.fromkeys(each["msg"] for each in error.errors() if _reached(values, each["loc"]) == steps)
+    default = _default(steps)
     return InvalidRecipe(
         f"the recipe {name}: `{key}` cannot be {shown(first['input'])}",
-        detail=str(first["msg"]),
-        remedy=f"--set {key}={_default(steps)}   (the default)",
+        detail="; or: ".join(told),
+        remedy=f"--set {key}=VALUE" if default is None else f"--set {key}={default}   (the default)",
     )
+
+
+def _reached(values: JsonValue, place: Sequence[str | int]) -> list[str]:
+    """The keys of a place; a list is one value, and what pydantic adds of types is no key."""
+    steps: list[str] = []
+    for part in place:
+        if not isinstance(values, dict) or not isinstance(part, str) or part not in values:
+            break
+        steps.append(part)
+        values = values[part]
+    return steps
 
 
 def _fields(place: Sequence[str]) -> Mapping[str, FieldInfo]:
@@ -186,10 +196,12 @@ def _keys(place: Sequence[str]) -> list[str]:
     return list(_fields(place))
 
 
-def _default(place: Sequence[str]) -> str:
-    """Of one key, as `--set` takes it."""
-    field = _fields(place[:-1]).get(place[-1])
-    default = None if field is None or field.is_required() else field.get_default(call_default_factory=True)
+def _default(place: Sequence[str]) -> str | None:
+    """Of one key, as `--set` takes it; None where it has none."""
+    field = _fields(place[:-1]).get(place[-1]) if place else None
+    if field is None or field.is_required():
+        return None
+    default = field.get_default(call_default_factory=True)
     if default is None:
         return "null"
     if isinstance(default, BaseModel):

@@ -33,6 +33,7 @@ def refused(reference: str | None = None, **arguments: object) -> InvalidRecipe:
         ("alphas=[0.1, 1.5]", "alphas", "1.5", "--set alphas='[]'"),
         ("held_out=1", "held_out", "1", "--set held_out=0.0"),
         ("data.std=[0]", "data.std", "0", "--set data.std='[0.5, 0.5, 0.5]'"),
+        ("network.arguments={width:4}", "network.arguments.width:4", "None", "--set network.arguments.width:4=VALUE"),
         ("reg=vs", "reg", "'vs'", "--set reg='[onehot, ls, mixup, cutmix, vs]'"),
     ],
 )
