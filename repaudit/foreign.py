@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import extract_tb
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 LONGEST = 300
+MOST_LINES = 4
+_TELLING = re.compile(r"\bgot\b.*\bexpected\b|\bexpected\b.*\bgot\b|^\s*\w*Error: ", re.IGNORECASE)
 
 
 @contextmanager
@@ -29,8 +32,12 @@ def contained() -> Iterator[None]:
 
 
 def said(error: BaseException) -> str:
-    """An exception in one line, such as `RuntimeError: mat1 and mat2 shapes cannot be multiplied`."""
-    text = (str(error).strip().splitlines() or [""])[0]
+    """An exception in one line, such as `RuntimeError: mat1 and mat2 shapes cannot be multiplied`.
+
+    Of a message of several lines the first and those that say what was met and what was wanted.
+    """
+    first, *others = str(error).strip().splitlines() or [""]
+    text = " … ".join([first, *[line.strip() for line in others if _TELLING.search(line)][:MOST_LINES]])
     if len(text) > LONGEST:
         text = f"{text[:LONGEST]}…"
     return f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -15,6 +15,7 @@ from repaudit.sources._head import Listening, find_head
 from repaudit.sources._operations import OperationCounter
 from repaudit.sources._own_normalisation import normalised_twice
 from repaudit.sources._preprocess import read_preprocess
+from repaudit.sources._refused_images import refused_images
 from repaudit.sources._softmax import uncover_logits
 from repaudit.sources._state import state_sha256
 
@@ -65,7 +66,7 @@ def assemble(draft: Draft, request: ModelRequest) -> Classifier:
     card = _card(draft, request, preprocess)
     notes = list(draft.notes)
     listening = Listening(network) if draft.find_head is None else None
-    probe = _probe(Classifier(network, card, None, request.device, frozenset()), request.ref, listening)
+    probe = _probe(Classifier(network, card, None, request.device, frozenset()), request.ref, listening, draft.size)
     classes = _count_classes(probe.outputs, request.ref)
     uncovered = uncover_logits(network, probe.outputs, lambda: probe.logits(0))
     if uncovered.note is not None:
@@ -182,8 +183,13 @@ def _run(classifier: Classifier, listening: Listening | None, size: tuple[int, i
         return classifier.logits(images.to(classifier.device))
 
 
-def _probe(classifier: Classifier, ref: str, listening: Listening | None) -> _Probe:
-    """Finds a size that the network takes; refuses outputs that are not one row of numbers per image."""
+def _probe(
+    classifier: Classifier, ref: str, listening: Listening | None, declared: tuple[int, int] | None
+) -> _Probe:
+    """Finds a size that the network takes; refuses outputs that are not one row of numbers per image.
+
+    `declared` is the size that the file says, for the message where it takes none.
+    """
     preprocess = classifier.card.preprocess
     size = preprocess.size
     tried = [size] if size is not None else [(side, side) for side in SIZES_TRIED]
@@ -200,13 +206,8 @@ def _probe(classifier: Classifier, ref: str, listening: Listening | None) -> _Pr
                 first = first or error
     finally:
         shapes.remove()
-    height, width = tried[0]
-    reason = (str(first).strip().splitlines() or ["no message"])[0]
-    raise InvalidModel(
-        f"`{ref}` cannot take images of shape ({PROOF_ROWS}, {preprocess.channels}, {height}, {width})",
-        detail=f"{type(first).__name__}: {reason[:300]}",
-        remedy="--preprocess FILE.yaml with the network's `size`, and one `mean` and `std` per channel it takes",
-    ) from first
+    asked = proof_batch(preprocess.channels, tried[0], 0)
+    raise refused_images(classifier, ref, asked, declared, first or ValueError("no size was tried")) from first
 
 
 def _check_output(output: object, ref: str) -> None:

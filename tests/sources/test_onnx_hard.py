@@ -253,6 +253,17 @@ def test_a_default_profile_reports_on_a_model_without_gradients_and_says_so(opaq
     assert any(note.startswith("no gradients: onnx2torch cannot convert") for note in report["model"]["notes"])
 
 
+def test_images_of_another_size_are_refused_with_the_one_that_the_file_declares(tmp_path):
+    (tmp_path / "p.yaml").write_text("mean: [0, 0, 0]\nstd: [1, 1, 1]\nsize: 16\n")
+
+    with pytest.raises(InvalidModel, match=r"images of shape \(4, 3, 16, 16\)") as refusal:
+        load_model(str(Recipe().save(tmp_path)), preprocess=str(tmp_path / "p.yaml"))
+
+    assert "Got: 16 Expected: 8" in refusal.value.detail
+    assert "declares images of 8×8" in refusal.value.detail
+    assert refusal.value.remedy == "--preprocess FILE.yaml with size: [8, 8]"
+
+
 def test_labels_beyond_the_classes_end_with_status_two_and_both_numbers(tmp_path, colour, capsys):
     path = str(Recipe().save(tmp_path))
     np.savez(tmp_path / "d.npz", images=np.zeros((6, 8, 8, 3), np.uint8), labels=np.array([0, 1, 2, 3, 9, 1]))

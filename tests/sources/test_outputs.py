@@ -78,6 +78,10 @@ def uncounted():
     return Uncounted()
 
 
+def channels_first():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
 def half():
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 28 * 28, 4)).half()
 """
@@ -116,6 +120,22 @@ def test_such_a_network_is_refused(factory, problem, opened):
         opened(factory)
 
     assert refusal.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("factory", "layout", "other", "fed", "place"),
+    [
+        ("channels_last", "nchw", "nhwc", "(4, 3, 16, 16)", "last"),
+        ("channels_first", "nhwc", "nchw", "(4, 16, 16, 3)", "first"),
+    ],
+)
+def test_images_in_the_wrong_order_of_axes_are_refused_with_the_right_one(factory, layout, other, fed, place, opened):
+    with pytest.raises(InvalidModel) as refusal:
+        opened(factory, f"mean: [0, 0, 0]\nstd: [1, 1, 1]\nsize: 16\nlayout: {layout}\n")
+
+    assert f"cannot take images of shape {fed}" in refusal.value.problem
+    assert f"whose channels come {place}" in refusal.value.detail
+    assert refusal.value.remedy.endswith(f"layout: {other}")
 
 
 def test_a_given_size_is_the_one_that_is_used(opened):
