@@ -101,8 +101,10 @@ def _arguments(run: Run, material: Material) -> dict[str, str | int | float | bo
     """Those of the recipe, and what the data decide: classes, and channels where they are not three."""
     section = run.recipe.network
     decided: dict[str, str | int | float | bool] = {"num_classes": material.classes}
-    if material.channels != 3:
-        decided["channels" if section.arch.startswith("baseline:") else "in_chans"] = material.channels
+    if section.arch.startswith("baseline:"):
+        decided["channels"] = material.channels
+    elif material.channels != 3:
+        decided["in_chans"] = material.channels
     return {**decided, **section.arguments}
 
 

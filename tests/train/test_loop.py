@@ -2,11 +2,13 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from repaudit.errors import InvalidRecipe, UnfinishedError
+from repaudit.preprocessing import Preprocess
 from repaudit.train import checkpoint, loop
 from repaudit.train.batches import Batches
 from repaudit.train.distributed import Ranks
@@ -174,3 +176,15 @@ def test_training_leaves_the_global_random_numbers_alone(run, material, conditio
     train(run("cutmix+vs", network={"arch": "baseline:conv4", "arguments": {"width": 4}}), material, conditions())
 
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("arch", ["baseline:conv4", "baseline:conv5"])
+def test_a_network_for_grey_images_takes_coloured_ones_where_the_data_are(run, material, arch):
+    coloured = replace(
+        material,
+        preprocess=Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3, size=(16, 16), source="test"),
+    )
+    built = build(run("vs", network={"arch": arch}), coloured, 4)
+
+    assert built.network(torch.rand(2, 3, 16, 16)).shape == (2, 8)
+    assert built.trained.arguments["channels"] == 3
