@@ -16,7 +16,7 @@ from repaudit.sources._operations import OperationCounter
 from repaudit.sources._own_normalisation import normalised_twice
 from repaudit.sources._preprocess import read_preprocess
 from repaudit.sources._refused_images import refused_images
-from repaudit.sources._softmax import uncover_logits
+from repaudit.sources._softmax import Uncovered, uncover_logits
 from repaudit.sources._state import state_sha256
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def assemble(draft: Draft, request: ModelRequest) -> Classifier:
     listening = Listening(network) if draft.find_head is None else None
     probe = _probe(Classifier(network, card, None, request.device, frozenset()), request.ref, listening, draft.size)
     classes = _count_classes(probe.outputs, request.ref)
-    uncovered = uncover_logits(network, probe.outputs, lambda: probe.logits(0))
+    as_it_is = Uncovered(network, None) if draft.softmax_cut else None
+    uncovered = as_it_is or uncover_logits(network, probe.outputs, lambda: probe.logits(0))
     if uncovered.note is not None:
         notes.append(uncovered.note)
         bare = Classifier(uncovered.network, card, None, request.device, frozenset())

@@ -71,6 +71,8 @@ class Draft:
     """Another program than the one that answers gives the gradients."""
     own_normalisation: OwnNormalisation | None = None
     """What the network itself does to its input before its first layer, where that is seen to normalise."""
+    softmax_cut: bool = False
+    """A closing softmax was cut off: the network answers with logits, whatever they look like."""
     no_gradients: str | None = None
     """Why no gradients reach the pixels, where the source knows."""
 

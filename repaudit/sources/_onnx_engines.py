@@ -54,8 +54,11 @@ class Agreement:
     """How near it came, where it is believed."""
 
 
-def cut(model: onnx.ModelProto, end: GraphEnd) -> tuple[onnx.ModelProto, list[str]]:
-    """The graph with the logits and the feature as its outputs, and their names."""
+def cut(model: onnx.ModelProto, end: GraphEnd, *, whole: bool = False) -> tuple[onnx.ModelProto, list[str]]:
+    """The graph with the logits and the feature as its outputs, and their names.
+
+    `whole` adds what the file itself answers with, so that both can be compared.
+    """
     import onnx
 
     names = [end.logits] + ([] if end.head is None else [end.head.feature])
@@ -63,7 +66,7 @@ def cut(model: onnx.ModelProto, end: GraphEnd) -> tuple[onnx.ModelProto, list[st
     copy.CopyFrom(model)
     del copy.graph.output[:]
     known = {each.name: each for each in [*model.graph.output, *model.graph.value_info]}
-    for name in names:
+    for name in [*names, *([end.output] if whole and end.output not in names else [])]:
         copy.graph.output.append(known.get(name) or onnx.helper.make_empty_tensor_value_info(name))
     return copy, names
 

@@ -26,6 +26,7 @@ KNOWN_DOMAINS = ("", "ai.onnx", "com.microsoft")
 class OnnxFile:
     """A model; weights beside the file stay there."""
 
+    name: str
     model: onnx.ModelProto
     folder: Path
     """In which files of weights lie."""
@@ -65,7 +66,7 @@ def read_onnx(path: Path) -> OnnxFile:
                 remedy=f"download or copy `{place}` again; it belongs to `{path.name}`",
             )
         files[place] = file_sha256(beside)
-    return OnnxFile(model, path.parent, files)
+    return OnnxFile(path.name, model, path.parent, files)
 
 
 def values(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:

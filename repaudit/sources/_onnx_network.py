@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from repaudit.sources._batches import in_batches
+from repaudit.sources._head import TOLERANCE
 from repaudit.sources._read_head import ReadHead, no_head, prove
 
 if TYPE_CHECKING:
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
 
     from repaudit.sources._head import FoundHead
     from repaudit.sources._onnx_graph import GraphEnd
+    from repaudit.sources._onnx_linear import LinearEnd
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 """Of images that a graph may take."""
+ROUNDINGS = 2
+"""A head is proved to so many steps of the numbers that it is computed in, where these are coarser than float32."""
 SAME = 1e-4
 """Share of the spread of an image's logits by which they may differ beside other images."""
 
@@ -87,7 +91,11 @@ class OnnxNetwork(nn.Module):
         kept, self._feature = self._feature, None
         return kept
 
-    def _ask_runtime(self, images: torch.Tensor) -> list[torch.Tensor]:
+    def whole(self, images: torch.Tensor) -> torch.Tensor:
+        """(b, …): what the file itself answers, its softmax included."""
+        return self._ask_runtime(images, [self._end.output])[0]
+
+    def _ask_runtime(self, images: torch.Tensor, names: list[str] | None = None) -> list[torch.Tensor]:
         values = images.detach().contiguous().cpu().numpy().astype(self._type, copy=False)
         size = self._end.shape[0] or (1 if self._one_by_one else len(values))
         copies = size if self._one_by_one else 1  # a fixed batch is filled with the one image
@@ -96,7 +104,7 @@ class OnnxNetwork(nn.Module):
         if missing:
             values = np.concatenate([values, values[-1:].repeat(missing, axis=0)])
         parts = (values[start : start + size] for start in range(0, len(values), size))
-        runs = [self._session.run(self._names, {self._end.input: part}) for part in parts]
+        runs = [self._session.run(names or self._names, {self._end.input: part}) for part in parts]
         columns = runs[0] if len(runs) == 1 else [np.concatenate(column) for column in zip(*runs, strict=True)]
         answers = [torch.from_numpy(np.asarray(column, dtype=np.float32)).to(images.device) for column in columns]
         return [answer[::copies][: len(images)] for answer in self._shaped(answers)]
@@ -114,7 +122,13 @@ class OnnxNetwork(nn.Module):
         logits, *features = found
         if logits.dim() > 2 and logits[0].numel() == max(logits.shape[1:]):
             logits = logits.flatten(1)
-        return [logits, *(feature.flatten(2).mean(2) if feature.dim() > 2 else feature for feature in features)]
+        return [logits, *map(self._averaged, features)]
+
+    def _averaged(self, feature: torch.Tensor) -> torch.Tensor:
+        """(b, d) of (b, d, …) or of (b, …, d): a linear layer commutes with the mean over positions."""
+        if feature.dim() <= 2 or self._end.head is None:
+            return feature
+        return feature.flatten(2).mean(2) if self._end.head.positions_last else feature.flatten(1, -2).mean(1)
 
 
 def prove_head(
@@ -124,4 +138,10 @@ def prove_head(
     if end.head is None:
         return no_head(end.reason)
     weight, bias = (torch.from_numpy(values).to(device) for values in (end.head.weight, end.head.bias))
-    return prove(ReadHead(weight, bias, network.take_feature), end.head.kind, end.head.node, logits_of)
+    head = ReadHead(weight, bias, network.take_feature)
+    return prove(head, end.head.kind, end.head.node, logits_of, tolerance_of(end.head))
+
+
+def tolerance_of(head: LinearEnd) -> float:
+    """The relative error to which a head is proved: that of float32, or of the coarser numbers that it computes in."""
+    return max(TOLERANCE, ROUNDINGS * head.precision)

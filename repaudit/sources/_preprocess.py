@@ -81,7 +81,7 @@ def from_metadata(entries: Mapping[str, str], source: str) -> Preprocess | None:
     """
     import yaml
 
-    text = entries.get("preprocess") or "\n".join(f"{key}: {entries[key]}" for key in KEYS if key in entries)
+    text = _text(entries)
     if not text or "mean" not in text:
         return None
     try:
@@ -93,6 +93,30 @@ def from_metadata(entries: Mapping[str, str], source: str) -> Preprocess | None:
             remedy="--preprocess FILE.yaml",
         ) from None
     return from_mapping(given, f"metadata of {source}") if isinstance(given, Mapping) else None
+
+
+def _text(entries: Mapping[str, str]) -> str:
+    return entries.get("preprocess") or "\n".join(f"{key}: {entries[key]}" for key in KEYS if key in entries)
+
+
+def given_layout(ref: str | None, entries: Mapping[str, str]) -> Layout | None:
+    """The order of axes that a person's file or else a program's metadata names; None where neither does.
+
+    Args:
+        ref: as of `read_preprocess`, which accepted it; timm and torchvision speak of their own networks, not of files.
+        entries: as of `from_metadata`, which accepted them.
+    """
+    import yaml
+
+    texts = [_text(entries)] if "mean" in _text(entries) else []
+    if ref is not None and ref.partition(":")[0] not in {"timm", "torchvision"}:
+        texts.insert(0, Path(ref).read_text(encoding="utf-8"))
+    for text in texts:
+        given = yaml.safe_load(text)
+        if isinstance(given, Mapping) and given.get("layout") is not None:
+            return Layout(str(given["layout"]))
+    alone = entries.get("layout")
+    return Layout(alone) if alone in list(Layout) else None
 
 
 def from_mapping(given: Mapping[str, object], source: str) -> Preprocess:

@@ -26,7 +26,13 @@ class ReadHead:
         return self._take()
 
 
-def prove(head: ReadHead, kind: str, name: str, logits_of: Callable[[int], torch.Tensor]) -> FoundHead:
+def prove(
+    head: ReadHead,
+    kind: str,
+    name: str,
+    logits_of: Callable[[int], torch.Tensor],
+    tolerance: float = TOLERANCE,
+) -> FoundHead:
     """The head, if it reproduces the logits of images that it has not seen; else the reason why it is none.
 
     Args:
@@ -34,12 +40,13 @@ def prove(head: ReadHead, kind: str, name: str, logits_of: Callable[[int], torch
         kind: as a head card calls it.
         name: of its layer in the graph.
         logits_of: runs the program on the k-th proof batch and returns (b, c) logits.
+        tolerance: of the relative error; wider where the program computes in half precision.
     """
     logits = logits_of(0).double()
     answer = head.collect().double() @ head.weight.double().T + head.bias.double()
     scale = float(logits.abs().max())
     error = float((answer - logits).abs().max()) / scale if scale and answer.shape == logits.shape else float("inf")
-    if error > TOLERANCE:
+    if error > tolerance:
         return no_head(f"`{name}` does not explain the logits: they differ by {error:.2g} of the largest")
     width = head.weight.shape[1]
     return FoundHead(head, HeadCard(kind=kind, modules=(name,), feature_width=width, proof_error=error))

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+SEEN = 5.0
+"""Logarithm of how much rarer than the surest class one may be whose probability is compared."""
+ALIKE, ROUNDED = 1e-2, 2e-3
+"""Share of the spread of logits, and amount, by which logarithms of probabilities may differ: of half precision."""
+
+
 class LogProbabilities(nn.Module):
     """Takes the logarithm of a network's probabilities; they differ from logits by one constant per image."""
 
@@ -41,6 +47,24 @@ def looks_like_probabilities(outputs: torch.Tensor) -> bool:
 def looks_like_log_probabilities(outputs: torch.Tensor) -> bool:
     """Whether the exponentials of every row sum to one."""
     return float(outputs.double().logsumexp(1).abs().max()) < 1e-3
+
+
+def is_softmax_of(answers: torch.Tensor, logits: torch.Tensor) -> bool:
+    """Whether a program's own answers are the softmax, or the log-softmax, of what was cut out of it.
+
+    Args:
+        answers: (b, c, …) with c numbers an image.
+        logits: (b, c).
+    """
+    if answers.numel() != logits.numel() or logits.dim() != 2:
+        return False
+    own = answers.reshape(logits.shape).double()
+    if not bool((own < 0).any()):
+        own = own.log()
+    made = logits.double().log_softmax(1)
+    seen = own > own.amax(1, keepdim=True) - SEEN  # rare classes underflow in half precision
+    spread = (logits.amax(1) - logits.amin(1)).double().unsqueeze(1)
+    return bool(((own - made).abs() <= ALIKE * spread + ROUNDED)[seen].all()) and bool(own.isfinite().any())
 
 
 def uncover_logits(network: nn.Module, outputs: torch.Tensor, run: Callable[[], torch.Tensor]) -> Uncovered:
