@@ -10,6 +10,7 @@ from pydantic import Field
 from repaudit.audits import Audit
 from repaudit.audits._geometry_measure import NO_CORRECT, Split, split_of
 from repaudit.audits._plane_definitions import DEFINITIONS
+from repaudit.audits._plane_snapshots import training_figure
 from repaudit.case import Case, Parameters
 from repaudit.classifier import Capability
 from repaudit.finding import (
@@ -108,6 +109,9 @@ def _drawn(case: Case[PlaneParameters], split: Split) -> Iterator[Finding]:
         yield Notice(code="plane-of-many-classes", message=text)
         return
     yield _classes(case, split, minima, radius)
+    training = training_figure(case.classifier, split.weight, case.seed)
+    if training is not None:
+        yield training
 
 
 def _features(case: Case[PlaneParameters], split: Split) -> Figure:

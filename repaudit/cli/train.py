@@ -98,6 +98,14 @@ def train(
             envvar="REPAUDIT_BOTTLENECK",
         ),
     ] = None,
+    snapshots: Annotated[
+        bool,
+        typer.Option(
+            "--snapshots",
+            help="With --bottleneck 2: keep the plane of the features after every epoch, to draw it over training.",
+            envvar="REPAUDIT_SNAPSHOTS",
+        ),
+    ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="One key of the recipe, such as optimizer.rate=0.05."),
@@ -144,6 +152,7 @@ def train(
         "seeds": seeds,
         "epochs": epochs,
         "network.bottleneck": bottleneck,
+        "snapshots": 1 if snapshots else None,
         **_masses(alpha),
     }
     loaded = load(

@@ -15,9 +15,11 @@ from repaudit.train import checkpoint, journal
 from repaudit.train.batches import Batches
 from repaudit.train.distributed import exchanging
 from repaudit.train.evaluation import evaluated
+from repaudit.train.initialise import initialise
 from repaudit.train.network import build
 from repaudit.train.readiness import labelling_of, objective_of
 from repaudit.train.schedule import Schedule, Shape
+from repaudit.train.snapshots import Snapshots
 from repaudit.train.streams import Purpose, drawing
 from repaudit.train.trainee import Trainee
 
@@ -100,15 +102,29 @@ class _Loop:
         self._epoch = self._step = 0
         self._sums = torch.zeros(3, dtype=torch.float64)
         self._pending: list[tuple[int, torch.Tensor]] = []
+        self._snapshots: Snapshots | None = None
         self._saved = time.monotonic()
 
     def finish(self) -> Built:
         """All epochs that are left."""
-        self._resume()
+        if not self._resume():
+            initialise(self._run, self._built, self._material.train)
+        if self._run.recipe.snapshots is not None and self._with.ranks.first:
+            self._snapshots = Snapshots(self._with.folder, self._built, self._material.test)
         for epoch in range(self._epoch, self._run.recipe.epochs):
             self._epoch = epoch
+            self._look_at_plane()
             self._one_epoch()
+        self._look_at_plane()
         return self._built
+
+    def _look_at_plane(self) -> None:
+        """A snapshot, where one is due after so many whole epochs."""
+        recipe, done = self._run.recipe, self._epoch
+        if self._snapshots is None or recipe.snapshots is None or self._step:
+            return
+        if done % recipe.snapshots == 0 or done == recipe.epochs:
+            self._snapshots.take(done, self._trainee)
 
     def _one_epoch(self) -> None:
         started, first = time.monotonic(), self._step
@@ -222,7 +238,8 @@ class _Loop:
         )
         checkpoint.save(state, self._with.folder, self._run.identity)
 
-    def _resume(self) -> None:
+    def _resume(self) -> bool:
+        """Whether there was anything to go on from."""
         state = checkpoint.load(self._with.folder, self._run.identity, self._with.device)
         if self._with.ranks.first:
             journal.keep(self._with.folder, 0 if state is None else state.epoch)
@@ -230,6 +247,7 @@ class _Loop:
             self._epoch, self._step, self._sums = state.epoch, state.step, state.sums
             self._built.network.load_state_dict(state.network)
             self._optimizer.load_state_dict(state.optimizer)
+        return state is not None
 
 
 def _optimizer(section: OptimizerSection, network: nn.Module) -> torch.optim.Optimizer:

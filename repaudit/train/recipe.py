@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from enum import StrEnum
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -66,6 +67,15 @@ class DataSection(Section):
         return self
 
 
+class Initialisation(StrEnum):
+    """Where a network with two features begins (RS, Fig. 12); `repaudit.train.initialise` has the numbers."""
+
+    DEFAULT = "default"
+    FAR_EXTRACTOR = "far-extractor"
+    FAR_HEAD = "far-head"
+    FAR_BOTH = "far-both"
+
+
 class NetworkSection(Section):
     """What is trained."""
 
@@ -75,6 +85,8 @@ class NetworkSection(Section):
     """Keyword arguments of the architecture, without the number of classes."""
     bottleneck: Literal[2, 3] | None = None
     """Width of a linear layer put before the head, to draw the features (RS, appendix H)."""
+    initialisation: Initialisation = Initialisation.DEFAULT
+    """With a bottleneck of 2: whether the extractor's features, the head or both begin far from the origin."""
     start: str | None = None
     """Checkpoint to begin with instead of random weights."""
 
@@ -179,6 +191,8 @@ class Recipe(Section):
     network: NetworkSection = NetworkSection()
     epochs: int = Field(default=30, ge=1)
     batch_size: int = Field(default=128, ge=2)
+    snapshots: int | None = Field(default=None, ge=1)
+    """With a bottleneck of 2: every so many epochs the plane of the features is kept; null keeps none."""
     dtype: Literal["auto", "float32", "bfloat16"] = "float32"
     """Of the forward and backward pass; weights and the loss stay in float32."""
     ls: SmoothingSection = SmoothingSection()
@@ -210,7 +224,14 @@ class Recipe(Section):
                 f"--set schedule.milestones='[{', '.join(f'{epoch:g}' for epoch in scaled)}]'",
             )
         self._check_grid()
+        self._check_plane()
         return self
+
+    def _check_plane(self) -> None:
+        far = self.network.initialisation is not Initialisation.DEFAULT
+        if (far or self.snapshots) and self.network.bottleneck != 2:
+            key = f"`network.initialisation` {self.network.initialisation.value}" if far else "`snapshots`"
+            raise _inconsistent(f"{key} needs features that lie in a plane", "--bottleneck 2")
 
     def _check_grid(self) -> None:
         smoothings = {parse_method(name).smoothing for name in self.reg}
@@ -236,8 +257,13 @@ class Recipe(Section):
 
     @property
     def resolved(self) -> dict[str, JsonValue]:
-        """All values, as JSON keeps them."""
-        return self.model_dump(mode="json")
+        """All values, as JSON keeps them.
+
+        Keys that came later stand there only where they say something: runs made before keep their identity.
+        """
+        usual = self.network.initialisation is Initialisation.DEFAULT
+        later = {"snapshots": self.snapshots is None, "network": {"initialisation"} if usual else False}
+        return self.model_dump(mode="json", exclude={key: what for key, what in later.items() if what})
 
     @property
     def sha256(self) -> str:
@@ -246,4 +272,4 @@ class Recipe(Section):
         return hashlib.sha256(json.dumps(decisive, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-_INDIFFERENT = ("about", "source", "reg", "seeds", "alphas", "virtuals", "scan")
+_INDIFFERENT = ("about", "source", "reg", "seeds", "alphas", "virtuals", "snapshots", "scan")

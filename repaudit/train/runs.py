@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from repaudit.train.recipe import Recipe
 
 _METHODS = ("ls", "mixup", "cutmix", "vs")
-_NOT_OF_ONE_RUN = ("about", "source", "reg", "seeds", "alphas", "virtuals", "scan", *_METHODS)
+_NOT_OF_ONE_RUN = ("about", "source", "reg", "seeds", "alphas", "virtuals", "snapshots", "scan", *_METHODS)
 
 
 @dataclass(frozen=True, slots=True)

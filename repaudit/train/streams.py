@@ -35,6 +35,7 @@ class Purpose(IntEnum):
     HELD_OUT = 9
     UNLABELLED = 10
     OUTLIERS = 11
+    EXTRACTOR = 12
 
 
 def key(seed: int, purpose: Purpose, *parts: int) -> int:

@@ -93,6 +93,19 @@ def plane_figures():
             "finite": [False, False, False, True],
             "radius": 5.0,
         },
+        "plane.training": {
+            "label": [0, 1, 2, 3],
+            "taken": 9,
+            "snapshots": [
+                {
+                    "epoch": epoch,
+                    "weight": (np.array(star) * (epoch + 1)).tolist(),
+                    "bias": [0.0, 0.0, 0.0, 0.5],
+                    "feature": (np.array([*star[:3], star[3 * (epoch == 1)]]) * (epoch + 1)).tolist(),
+                }
+                for epoch in (0, 1, 8)
+            ],
+        },
         "plane.features": {
             "images": 100,
             "feature": features.round(3).tolist(),

@@ -113,3 +113,19 @@ def test_labels_of_classes_that_do_not_exist_are_not_drawn(drawn, data):
     data["plane.features"]["label"][0] = 4
 
     assert not any(name.startswith("plane-") for name in drawn(data))
+
+
+def test_training_is_drawn_panel_by_panel_with_what_is_right_in_each(drawn, data, painted):
+    drawing = drawn(data)["plane-training"]
+
+    # the fourth image stands at its own class's weights after one epoch, at the first class's before and at the end
+    assert "75.0\N{NO-BREAK SPACE}% right after 0; 100.0\N{NO-BREAK SPACE}% right after 1" in drawing.caption
+    assert "3 of 9 snapshots" in drawing.caption
+    assert len(painted(drawing).axes) == 3
+
+
+@pytest.mark.parametrize("change", [("label", [0, 1, 2]), ("label", [0, 1, 2, 4]), ("snapshots", []), ("taken", None)])
+def test_training_that_does_not_fit_together_leaves_the_other_planes(drawn, data, change):
+    data["plane.training"][change[0]] = change[1]
+
+    assert {"plane-features", "plane-confidence", "plane-loss"} == set(drawn(data))
