@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from repaudit.errors import UsageError, nearest, printable
@@ -59,6 +60,11 @@ def page(kind: Kind, name: str) -> Page:
         name = _metric_named(name, list(known))
     if name not in known:
         near = _nearest(name, known)
+        if kind is Kind.MODELS and _is_architecture(name):
+            raise UsageError(
+                f"`{name}` is an architecture, not one of the model sources",
+                remedy=f"repaudit list models {name} --head",
+            )
         some = ", ".join(list(known)[:NAMED]) + (f" and {len(known) - NAMED} more" if len(known) > NAMED else "")
         raise UsageError(
             f"`{name}` is not among the {kind.value}",
@@ -69,6 +75,14 @@ def page(kind: Kind, name: str) -> Page:
         return Page(known[name], _metric_sections(name, _key_meant(asked, name)))
     sections = {Kind.AUDITS: _audit_sections, Kind.ATTACKS: _attack_sections}.get(kind)
     return Page(known[name], {} if sections is None else sections(name))
+
+
+def _is_architecture(name: str) -> bool:
+    from repaudit.heads import read
+
+    library, _, rest = name.rpartition(":")
+    pattern = rest.partition(".")[0]
+    return any(row.library == (library or "timm") and fnmatchcase(row.name, pattern) for row in read().rows)
 
 
 def _nearest(name: str, known: Iterable[str]) -> list[str]:

@@ -154,7 +154,7 @@ def scan(
         settings: `KEY=VALUE` as after `--set`.
         limit: images at most, stratified by class.
         arch: the network of a checkpoint.
-        preprocess: `timm:NAME`, `torchvision:WEIGHTS` or a YAML file.
+        preprocess: `timm:NAME`, `torchvision:NAME/WEIGHTS` or a YAML file.
         device: `auto`, `cpu`, `cuda`, …
         dtype: `float32`, or `bfloat16` for the clean pass and searches.
         adversarials: folder for images that broke the model.

@@ -122,3 +122,11 @@ def test_a_short_name_of_several_metrics_is_refused_with_all_of_them():
 
     assert "geometry.pearson.class_mean" in refused.value.detail
     assert refused.value.remedy == "repaudit list metrics geometry.cosine.class_mean"
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnet50.a1_in1k", "torchvision:resnet50", "resnet*"])
+def test_an_architecture_among_the_model_sources_is_answered_with_the_table_of_heads(name):
+    with pytest.raises(UsageError, match="is an architecture") as refusal:
+        page(Kind.MODELS, name)
+
+    assert refusal.value.remedy == f"repaudit list models {name} --head"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from fnmatch import fnmatchcase
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import typer
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from repaudit.heads import Row, Table
+
+OF_FILES = frozenset({".onnx", ".pt2", ".ts", ".torchscript", ".safetensors", ".pth", ".pt", ".tar", ".th", ".py"})
+"""Endings that no architecture's name has."""
 
 
 def print_heads(pattern: str | None, *, as_json: bool) -> None:
@@ -69,6 +73,11 @@ def _name(row: Row) -> str:
 def _fitting(pattern: str, rows: Sequence[Row]) -> list[Row]:
     bare = pattern.removeprefix("timm:")
     found = [row for row in rows if fnmatchcase(_name(row), bare)]
+    if not found and PurePath(bare).suffix in OF_FILES:
+        raise UsageError(
+            f"`{pattern}` is a file, and this table lists architectures",
+            remedy=f"repaudit scan {pattern}   (its report says where the head is)",
+        )
     if not found:
         untagged = bare.partition(".")[0]
         near = nearest(untagged, [_name(row) for row in rows], 1)

@@ -34,7 +34,7 @@ def listing(
         typer.Argument(
             metavar="[NAME]",
             help="Only this one: an audit with its parameters, an attack with its options, what a metric is, "
-            "the text of a profile or a recipe.",
+            "the text of a profile or a recipe; with --head an architecture, or a pattern such as 'resnet*'.",
             autocompletion=completing.things,
         ),
     ] = None,

@@ -45,7 +45,8 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="A profile key (robustness.limit=100) or an architecture argument (model.pad_type=same); repeatable.",
+        help="A profile key (robustness.limit=100), an architecture argument (model.pad_type=same), or which of "
+        "several outputs of a file holds the logits (model.output=NAME); repeatable.",
         envvar="REPAUDIT_SET",
     ),
 ]
@@ -70,8 +71,9 @@ def scan(
         list[str] | None,
         typer.Argument(
             metavar="MODEL…",
-            help="A timm name, torchvision:NAME/WEIGHTS, hf-hub:…, local-dir:…, a checkpoint file, "
-            "py:FILE.py:factory, embedded:digits-cnn. Several give one report each and a comparison.",
+            help="A timm name, torchvision:NAME/WEIGHTS, hf-hub:…, local-dir:…, a checkpoint file with --arch, "
+            "an .onnx file, a .pt2 or TorchScript program, py:FILE.py:factory, embedded:digits-cnn. "
+            "Several give one report each and a comparison.",
             show_default=False,
         ),
     ] = None,
@@ -119,7 +121,8 @@ def scan(
         typer.Option(
             "--preprocess",
             metavar="NAME|FILE",
-            help="timm:NAME, torchvision:WEIGHTS or a YAML file with mean and std.",
+            help="How images are normalised: timm:NAME, torchvision:NAME/WEIGHTS (or "
+            "torchvision:ResNet50_Weights.IMAGENET1K_V2), or a YAML file with mean and std.",
             envvar="REPAUDIT_PREPROCESS",
         ),
     ] = None,

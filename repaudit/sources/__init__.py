@@ -75,6 +75,7 @@ def open_model(request: ModelRequest) -> Classifier:
             unknown preprocessing, or a network that does not answer with logits.
     """
     from repaudit.sources._assemble import assemble  # here: `names` is asked without torch
+    from repaudit.sources._preprocess import read_preprocess
 
     prefix, name = _route(request.ref)
     if request.arch is not None and prefix != "checkpoint":
@@ -83,6 +84,8 @@ def open_model(request: ModelRequest) -> Classifier:
             f"`--arch {request.arch}` belongs to a checkpoint file, but `{request.ref}` {whole}",
             remedy=f"--arch left out, or a checkpoint ({' '.join(CHECKPOINT_SUFFIXES)}) as the model",
         )
+    if request.preprocess is not None:
+        read_preprocess(request.preprocess)  # refused before a network is loaded, or worse, downloaded
     classifier = assemble(source_named(prefix).open(name, request), request)
     card = classifier.card
     request.progress.note(f"{request.ref} -> {card.resolved} (sha256 {card.weights_sha256[:12]})")
@@ -130,7 +133,7 @@ def load_model(
         ref: `[source:]name` or a path, such as `resnet50.a1_in1k`, `weights.pth`, `py:net.py:make`.
         arch: the network of a checkpoint.
         device: where the classifier runs.
-        preprocess: `timm:NAME`, `torchvision:WEIGHTS` or a YAML file.
+        preprocess: `timm:NAME`, `torchvision:NAME/WEIGHTS` or a YAML file.
         arguments: keyword arguments of the architecture.
         trust_pickle: run the code that a pickled checkpoint brings along.
         offline: look only into the caches.

@@ -14,7 +14,7 @@ from repaudit.errors import InvalidModel
 from repaudit.sources._head import Listening, find_head
 from repaudit.sources._operations import OperationCounter
 from repaudit.sources._own_normalisation import normalised_twice
-from repaudit.sources._preprocess import read_preprocess
+from repaudit.sources._preprocess import read_preprocess, ways_for
 from repaudit.sources._refused_images import refused_images
 from repaudit.sources._softmax import Uncovered, uncover_logits
 from repaudit.sources._state import state_sha256
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
 PROOF_ROWS = 4
 SIZES_TRIED = (32, 224, 28, 8, 64, 16, 96, 128, 160, 256, 299, 384, 512)
 """Sides of square images on which a network of unknown input size is tried, in this order."""
-WAYS_TO_GIVE_PREPROCESSING = (
-    "--preprocess timm:NAME, --preprocess torchvision:NAME/WEIGHTS, "
-    "--preprocess FILE.yaml with mean: [0.485, 0.456, 0.406] and std: [0.229, 0.224, 0.225], "
-    "or `preprocess = {…}` with the same keys in the py: file"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +150,7 @@ def _preprocess(draft: Draft, request: ModelRequest) -> Preprocess:
     raise InvalidModel(
         f"nothing says how images are normalised for `{request.ref}`",
         detail="a wrong mean or std lowers accuracy without a word, so it is never guessed",
-        remedy=WAYS_TO_GIVE_PREPROCESSING,
+        remedy=ways_for(draft.source, draft.files),
     )
 
 

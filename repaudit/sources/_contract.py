@@ -29,7 +29,7 @@ class ModelRequest:
     arguments: Mapping[str, ArgumentValue]
     """Keyword arguments of the architecture, from `--set model.<argument>=<value>`."""
     preprocess: str | None
-    """`timm:NAME`, `torchvision:WEIGHTS` or a YAML file; None takes what the source says."""
+    """`timm:NAME`, `torchvision:NAME/WEIGHTS` or a YAML file; None takes what the source says."""
     device: torch.device
     trust_pickle: bool
     """Unpickling a checkpoint may run any code that its author put there."""

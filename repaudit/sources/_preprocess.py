@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,11 @@ from repaudit.preprocessing import Crop, Interpolation, Layout, Preprocess
 if TYPE_CHECKING:
     from enum import StrEnum
 
+WAYS = (
+    "--preprocess timm:NAME, --preprocess torchvision:NAME/WEIGHTS, or "
+    "--preprocess FILE.yaml with mean: [0.485, 0.456, 0.406] and std: [0.229, 0.224, 0.225]"
+)
+"""To say how images are normalised, for any model."""
 KEYS = ("mean", "std", "size", "resize", "crop", "interpolation", "layout")
 
 
@@ -20,7 +25,8 @@ def read_preprocess(ref: str) -> Preprocess:
     """The preprocessing that `--preprocess` names.
 
     Args:
-        ref: `timm:NAME`, `torchvision:NAME/WEIGHTS` or the path of a YAML file.
+        ref: `timm:NAME`, `torchvision:NAME/WEIGHTS`, `torchvision:ResNet50_Weights.IMAGENET1K_V2` or the path of a
+            YAML file.
 
     Raises:
         InvalidModel: an unknown name, a missing file, or keys and values that make no sense.
@@ -36,6 +42,20 @@ def read_preprocess(ref: str) -> Preprocess:
         chosen = weights_named(name)
         return from_torchvision(chosen.transforms, chosen.resolved)
     return _from_yaml(Path(ref))
+
+
+def ways_for(source: str, files: Iterable[str]) -> str:
+    """All ways to say how images are normalised for a model that does not say it.
+
+    Args:
+        source: prefix of its references.
+        files: names of those that were read.
+    """
+    if source == "onnx":
+        return f"{WAYS}; or the keys `mean` and `std` in the metadata of the file"
+    if any(name.endswith(".py") for name in files):
+        return f"{WAYS}; or `preprocess = {{…}}` with the same keys in the py: file"
+    return WAYS
 
 
 def from_timm(config: Mapping[str, object], source: str) -> Preprocess:
@@ -170,10 +190,9 @@ def _from_yaml(path: Path) -> Preprocess:
 
     if not path.is_file():
         raise InvalidModel(
-            f"`--preprocess {path}` is neither `timm:NAME`, `torchvision:NAME/WEIGHTS` nor a file",
-            remedy=_meant(path)
-            or "--preprocess timm:NAME, --preprocess torchvision:NAME/WEIGHTS, or "
-            "--preprocess FILE.yaml with mean: [0.485, 0.456, 0.406] and std: [0.229, 0.224, 0.225]",
+            f"there is no file `{path}`, which `--preprocess` names",
+            detail="it is neither `timm:NAME` nor `torchvision:NAME/WEIGHTS` either",
+            remedy=_meant(path) or WAYS,
         )
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -36,7 +36,11 @@ def test_json_holds_every_row(listed):
 
 @pytest.mark.parametrize(
     ("arguments", "remedy"),
-    [(["models", "resnet5O"], "repaudit list models resnet50 --head"), (["audits"], "repaudit list models --head")],
+    [
+        (["models", "resnet5O"], "repaudit list models resnet50 --head"),
+        (["audits"], "repaudit list models --head"),
+        (["models", "r10.onnx"], "repaudit scan r10.onnx"),
+    ],
 )
 def test_what_is_no_architecture_is_answered_with_the_command_that_works(listed, arguments, remedy):
     result = listed(*arguments)

@@ -73,17 +73,35 @@ def test_a_bare_file_without_any_is_refused_with_all_three(bare, name):
         assert way in refusal.value.remedy
 
 
+def test_only_ways_that_fit_the_file_are_offered(bare):
+    with pytest.raises(InvalidModel) as of_onnx:
+        load_model(str(bare[1] / "net.onnx"))
+    with pytest.raises(InvalidModel) as of_script:
+        load_model(str(bare[1] / "net.ts"))
+
+    assert "`mean` and `std` in the metadata" in of_onnx.value.remedy
+    assert "metadata" not in of_script.value.remedy
+    assert "py: file" not in of_onnx.value.remedy + of_script.value.remedy
+
+
+def test_preprocessing_is_read_before_the_network(tmp_path):
+    (tmp_path / "broken.pt2").write_bytes(b"no program")
+
+    with pytest.raises(InvalidModel, match=r"no file `nowhere\.yaml`"):
+        load_model(str(tmp_path / "broken.pt2"), preprocess="nowhere.yaml")
+
+
 @pytest.mark.parametrize(
     ("reference", "problem", "remedy"),
     [
         ("timm:resnt50", "timm knows no model `resnt50`", "resnet50"),
         ("torchvision:resnt50", "no classifier `resnt50`", "torchvision:resnet50"),
         ("torchvision:resnet50/IMAGENET1K_V3", "no weights `IMAGENET1K_V3`", "torchvision:resnet50/IMAGENET1K_V"),
-        ("min.yaml", "neither `timm:NAME`", "--preprocess mine.yaml"),
-        ("tim:resnet50", "neither `timm:NAME`", "--preprocess timm:resnet50"),
-        ("torchvison:resnet50", "neither `timm:NAME`", "--preprocess torchvision:resnet50"),
-        ("resnet50.a1_in1k", "neither `timm:NAME`", "--preprocess timm:resnet50.a1_in1k"),
-        ("else", "neither `timm:NAME`", "--preprocess FILE.yaml"),
+        ("min.yaml", "there is no file", "--preprocess mine.yaml"),
+        ("tim:resnet50", "there is no file", "--preprocess timm:resnet50"),
+        ("torchvison:resnet50", "there is no file", "--preprocess torchvision:resnet50"),
+        ("resnet50.a1_in1k", "there is no file", "--preprocess timm:resnet50.a1_in1k"),
+        ("else", "there is no file", "--preprocess FILE.yaml"),
     ],
 )
 def test_a_misspelt_way_gets_the_nearest(bare, tmp_path, monkeypatch, reference, problem, remedy):

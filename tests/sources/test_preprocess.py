@@ -125,7 +125,7 @@ def test_a_file_that_holds_no_figures_is_refused(content, tmp_path):
 
 @pytest.mark.parametrize("reference", ["absent.yaml", "tim:resnet50"])
 def test_a_reference_to_nothing_is_refused(reference):
-    with pytest.raises(InvalidModel, match="neither `timm:NAME`"):
+    with pytest.raises(InvalidModel, match="there is no file"):
         read_preprocess(reference)
 
 
