@@ -121,10 +121,10 @@ def _calibration(report: Report) -> str:
         sentence = f"Mean confidence lies {points} {above} accuracy, on {gap.n:,} images only"
     elif gap.interval.low <= 0 <= gap.interval.high:
         sentence = f"Mean confidence and accuracy differ by {points}, no more than sampling explains"
-    elif _within_chance(report):
-        sentence = f"Mean confidence lies {points} {above} accuracy; its calibration error is no more than chance shows"
     else:
         sentence = f"{'Over' if gap.value > 0 else 'Under'}-confident by {points}"
+        if _within_chance(report):
+            sentence += ", which its binned error is too coarse to show on so few images"
     return f"{sentence}{_recalibration(metrics)}."
 
 
@@ -224,6 +224,8 @@ def _robustness(report: Report) -> str:
         sentence += " (saturated: a smaller radius would tell models apart)"
     if failed_checks(report):
         return f"{sentence}; the gradients that it followed are masked, so the truth may be far worse."
+    if rate.value >= 1:
+        return f"{sentence}."
     return f"{sentence}; a stronger attack can only break more."
 
 

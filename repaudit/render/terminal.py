@@ -13,6 +13,7 @@ from rich.text import Text
 
 from repaudit.profiles import Severity
 from repaudit.render.attacks import attacks_line
+from repaudit.render.beside import beside_interval
 from repaudit.render.headlines import family, shown_keys
 from repaudit.render.masking import battery_line, failed_checks
 from repaudit.render.plain import safe, value_and_interval
@@ -80,7 +81,7 @@ def print_report(report: Report, console: Console, *, verbose: bool = False) -> 
         ("", list(_explanations(report))),
         ("Why", [(Text("·"), sentence) for sentence in readings(report)]),
         ("Not measured", [(Text("·"), sentence) for sentence in unmeasured(report, everything=verbose)]),
-        ("Mind", [(Text("·"), safe(warning.message, 400)) for warning in report.warnings]),
+        ("Mind", [(Text("·"), sentence) for sentence in _to_mind(report, keys)]),
     ):
         if lines:
             console.print()
@@ -95,6 +96,12 @@ def print_report(report: Report, console: Console, *, verbose: bool = False) -> 
         _write(console, Text(f"{more} with -v and in the JSON.", style="dim"))
     print_summary(report, console)
     _write(console, Text("Next:", style="bold"), next_step(report))
+
+
+def _to_mind(report: Report, keys: list[str]) -> list[str]:
+    told = [safe(warning.message, 400) for warning in report.warnings]
+    beside = beside_interval(report, keys)
+    return [*told, beside] if beside else told
 
 
 def print_summary(report: Report, console: Console) -> None:

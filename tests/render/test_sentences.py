@@ -124,16 +124,30 @@ def test_where_every_image_has_a_verdict_none_is_spoken_of(make_report):
     ]
 
 
-def test_a_calibration_error_within_chance_is_said_of_the_whole_error_and_of_no_single_bin(make_report):
-    interval = Interval(level=0.95, low=0.01, high=0.05, method="student-t", state=Mean(0.03, 0.1, 100))
+@pytest.mark.parametrize(("sign", "word"), [(1, "Over"), (-1, "Under")])
+def test_a_proven_gap_is_called_by_its_name_even_where_the_binned_error_is_within_chance(make_report, sign, word):
+    low, high = sorted((sign * 0.01, sign * 0.05))
+    interval = Interval(level=0.95, low=low, high=high, method="student-t", state=Mean(sign * 0.03, 0.1, 100))
     gap = Measurement(
-        key="calibration.signed_gap", value=0.03, unit=Unit.RATIO, better=Better.NEITHER, n=100, interval=interval
+        key="calibration.signed_gap",
+        value=sign * 0.03,
+        unit=Unit.RATIO,
+        better=Better.NEITHER,
+        n=100,
+        interval=interval,
     )
     chance = Notice(code="calibration-error-within-chance", message="95 % of a calibrated model's draws lie below")
 
     assert sentences(make_report(gap, chance), "calibration") == [
-        "Mean confidence lies 3.0 points above accuracy; its calibration error is no more than chance shows."
+        f"{word}-confident by 3.0 points, which its binned error is too coarse to show on so few images."
     ]
+
+
+def test_where_everything_is_broken_no_attack_can_break_more(make_report):
+    (sentence,) = sentences(make_report(bare("robustness.fgsm.asr", 1.0, 90)), "robustness")
+
+    assert sentence.startswith("The most successful attack, fgsm, breaks 100.0 % of the right answers")
+    assert "more" not in sentence
 
 
 def test_masking_that_was_not_found_is_not_called_disproved(make_report):
