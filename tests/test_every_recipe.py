@@ -18,7 +18,7 @@ from repaudit.sources import ModelRequest, build_architecture
 from repaudit.train import objectives
 from repaudit.train.examples import open_material
 from repaudit.train.reading import LoadedRecipe, load, names
-from repaudit.train.recipe import Recipe
+from repaudit.train.recipe import Initialisation, Recipe
 from repaudit.train.runs import runs_of
 
 OURS = {"digits", "fashion"}
@@ -29,6 +29,7 @@ MATRICES = {
     "fashion": (("onehot", "ls", "mixup", "cutmix", "vs"), 0, 3),
     "rs-figures": (("onehot", "ls", "mixup", "cutmix"), 0, 1),
     "rs-figures-mixup": (("mixup",), 0, 1),
+    "rs-figure12*": (("onehot",), 0, 1),
     "rs-cifar*": (("onehot", "ls", "mixup", "cutmix"), 0, 3),
     "rs-imagenet-convnext-t": (("onehot", "ls", "mixup"), 0, 1),
     "rs-imagenet-vit-b16": (("onehot", "cutmix"), 0, 1),
@@ -256,7 +257,7 @@ def test_masses_and_weights_of_the_defences_are_those_of_table_6():
         ("vs-rst-*", 300, (150, 225), 0.1, 5e-4),
         ("vs-ard-*-mobilenetv2", 200, (150, 180), 0.1, 2e-4),
         ("vs-oe-*", 100, (), 0.1, 5e-4),
-        ("rs-figures*", 100, (), 0.01, 1e-4),
+        ("rs-figure*", 100, (), 0.01, 1e-4),
         ("rs-*-swin-t", 300, (), None, 5e-4),
         ("rs-cifar*-resnet50", 300, (), 1e-3, 5e-4),
     ],
@@ -268,6 +269,12 @@ def test_schedules_are_those_of_the_papers(pattern, epochs, milestones, rate, de
     assert {(recipe.epochs, recipe.schedule.milestones) for recipe in found} == {(epochs, milestones)}
     assert {recipe.optimizer.weight_decay for recipe in found} == {decay}
     assert rate is None or {recipe.optimizer.rate for recipe in found} == {rate}
+
+
+def test_the_four_beginnings_of_figure_12_each_have_a_recipe():
+    found = {load(each).recipe.network.initialisation for each in names() if each.startswith("rs-figure12")}
+
+    assert found == set(Initialisation)
 
 
 def test_swin_t_learns_ten_times_as_fast_on_cifar_as_on_imagenet():
