@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     from repaudit.finding import Notice
     from repaudit.preprocessing import Preprocess
+
+
+HEAD_TOLERANCE = 1e-4
+"""Share of the spread of an image's logits by which `f W.T + b` may differ from them in float32."""
 
 
 class Capability(StrEnum):
@@ -39,7 +43,9 @@ class HeadCard:
     """Names of the layers whose input is the feature."""
     feature_width: int | None = None
     proof_error: float | None = None
-    """max |f W.T + b − logits| / max |logits| on the proof batch."""
+    """Largest |f W.T + b − logits| of an image, divided by the spread (max − min) of its logits, on the proof batch."""
+    tolerance: float = HEAD_TOLERANCE
+    """Up to here a proof error counts as rounding."""
     reason: str | None = None
     """Why there is no linear head."""
 
@@ -109,6 +115,8 @@ class Output:
     """(b, c)."""
     features: torch.Tensor | None
     """(b, d), or None without a linear head."""
+    answered: torch.Tensor
+    """(b, c) as the network itself gave them: coarser than `logits` in half precision, and the same in float32."""
 
 
 @dataclass
@@ -127,6 +135,8 @@ class Classifier:
     work: Work = field(default_factory=Work)
     gradients_elsewhere: bool = False
     """Another program than the one that answers gives the gradients: what is found by them is asked once more."""
+    _lost: Head | None = field(default=None, init=False, repr=False)
+    """A head that images disproved; what it keeps of each pass is thrown away."""
 
     def __post_init__(self) -> None:
         preprocess = self.card.preprocess
@@ -151,11 +161,24 @@ class Classifier:
             normalised = normalised.permute(0, 2, 3, 1)
         with contained(), self._precision(dtype):
             logits: torch.Tensor = self.network(normalised)
+        if self._lost is not None:
+            self._lost.collect()
         if self.split is None:
-            return Output(logits.float(), None)
+            return Output(logits.float(), None, logits.float())
         features = self.split.collect().float()
         # Half precision belongs to the backbone alone: features and logits stay one affine map apart.
-        return Output(logits if dtype == torch.float32 else self.head(features), features)
+        return Output(logits if dtype == torch.float32 else self.head(features), features, logits)
+
+    def lose_head(self, reason: str, *notices: Notice) -> None:
+        """Goes on without a linear head and without features, where images showed that the proved one is none."""
+        self._lost, self.split = self.split, None
+        self.capabilities -= {Capability.FEATURES, Capability.LINEAR_HEAD}
+        self.card = replace(
+            self.card,
+            head=HeadCard(kind="none", reason=reason),
+            notes=(*self.card.notes, f"no linear head: {reason}"),
+            notices=(*self.card.notices, *notices),
+        )
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """(b, c) logits of (b, c, h, w) pixels."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,10 @@ import numpy as np
 import torch
 
 from repaudit.errors import InvalidModel, RepauditError, UnfinishedError, printable
+from repaudit.finding import Notice
 from repaudit.foreign import place, said
 from repaudit.metrics.summary import Summary, summarize
-from repaudit.numerics import same_kernels
+from repaudit.numerics import row_errors, same_kernels
 from repaudit.store import ArrayStore, open_store
 
 if TYPE_CHECKING:
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
     from repaudit.images import Batch, ImageSet
     from repaudit.progress import Progress, Stage
 
-FORMAT = 1
+FORMAT = 2
 """Rises when the arrays on disk change their meaning."""
 PROGRAMS = frozenset({"exported", "onnx"})
 """Sources whose files are code as well as weights: neither a digest of the weights nor of a graph tells two apart."""
+HALF_TOLERANCE = 0.05
+"""Share of the spread of an image's logits by which those of a bfloat16 pass may be rounded."""
 IDS_SHOWN = 8
 CPU_OUT_OF_MEMORY = "DefaultCPUAllocator"
 """What torch says, in a plain RuntimeError, when the processor's memory is used up."""
@@ -86,6 +89,9 @@ def collect(
 ) -> Collected:
     """Runs the clean pass, or what is missing of it.
 
+    The head that was proved at load must hold on every image. Where it does not, the classifier loses it, and the pass
+    begins again without features.
+
     Args:
         classifier: whose logits and features are wanted.
         images: all of which are read, in their order.
@@ -100,6 +106,39 @@ def collect(
         UnfinishedError: the network fails on later images; they are named.
         OSError: the cache folder filled up or vanished.
     """
+    asked = partial(_collect, classifier, images, rows=rows, progress=progress, cache=cache, dtype=dtype, fresh=fresh)
+    try:
+        return asked()
+    except _HeadFailsError as failure:
+        layers = ", ".join(f"`{name}`" for name in classifier.card.head.modules)
+        reason = (
+            f"the logits are not affine in the input of {layers}: on `{failure.image}` they differ by "
+            f"{failure.error:.2g} times their spread"
+        )
+        message = f"the linear head that was proved when the model was loaded does not hold on these images: {reason}"
+        progress.note(f"warning: {message}; features are not used")
+        classifier.lose_head(reason, Notice(code="head-does-not-hold", message=message))
+        return asked()
+
+
+class _HeadFailsError(Exception):
+    """Features do not give the logits of an image."""
+
+    def __init__(self, image: str, error: float) -> None:
+        super().__init__(image)
+        self.image, self.error = printable(image), error
+
+
+def _collect(
+    classifier: Classifier,
+    images: ImageSet,
+    *,
+    rows: int,
+    progress: Progress,
+    cache: Path | None,
+    dtype: torch.dtype,
+    fresh: bool,
+) -> Collected:
     split = classifier.split
     width = None if split is None else int(split.weight.shape[1])
     key = evidence_key(classifier, images, rows=rows, dtype=dtype)
@@ -181,6 +220,7 @@ def _fill(
                 output = _answer(classifier, batch, rows=rows, dtype=dtype, first=start == 0)
                 logits = output.logits[:count].cpu().numpy()
                 _refuse_non_finite(logits, batch)
+                _require_head(classifier, output, batch, dtype)
                 features = None if output.features is None else output.features[:count].cpu().numpy()
                 store.write(start, logits, features)
                 stage.advance(count)
@@ -235,6 +275,17 @@ def _raised(classifier: Classifier, batch: Batch, error: Exception) -> Unfinishe
         + ("" if where is None else f"\nraised in {where}"),
         remedy="a network that answers these images too, or --data without them",
     )
+
+
+def _require_head(classifier: Classifier, output: Output, batch: Batch, dtype: torch.dtype) -> None:
+    if output.features is None:
+        return
+    count, known = len(batch.ids), classifier.card.head.tolerance
+    errors = row_errors(classifier.head(output.features)[:count], output.answered[:count])
+    worst = int(errors.argmax())
+    # a row that is not a number fails too
+    if not float(errors[worst]) <= (known if dtype == torch.float32 else max(known, HALF_TOLERANCE)):
+        raise _HeadFailsError(batch.ids[worst], float(errors[worst]))
 
 
 def _refuse_non_finite(logits: np.ndarray, batch: Batch) -> None:

@@ -27,6 +27,25 @@ def same_kernels() -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
+def row_errors(answers: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """By how much answers differ from logits, as shares of each row's own spread.
+
+    A row with large logits must not hide what another one is wrong by. The last bits of a row's largest logit are not
+    counted: they are all that a row without any spread may differ by.
+
+    Args:
+        answers: (b, c) of any float type.
+        logits: (b, c), float32 or computed in it.
+
+    Returns:
+        (b,) float64, max |answers − logits| over the classes divided by max − min of the logits.
+    """
+    answers, logits = answers.double(), logits.double()
+    rounding = 2 * torch.finfo(torch.float32).eps * logits.abs().amax(dim=1)
+    spread = (logits.amax(dim=1) - logits.amin(dim=1)).clamp_min(torch.finfo(torch.float32).tiny)
+    return ((answers - logits).abs().amax(dim=1) - rounding).clamp_min(0) / spread
+
+
 def settings_in_force() -> dict[str, bool | str]:
     """What torch says of itself under `same_kernels`, for the report."""
     with same_kernels():

@@ -37,7 +37,8 @@ class Asker:
         with torch.set_grad_enabled(query.requires_grad):
             if self._scout is None:
                 return self.classifier.forward(query)
-            return Output(self._scout.logits(query), None)
+            logits = self._scout.logits(query)
+            return Output(logits, None, logits)
 
     def judge(self, threat: Threat, rows: Rows, query: torch.Tensor, logits: torch.Tensor) -> Answers:
         """Reads the answers to queries.
@@ -60,7 +61,7 @@ class Asker:
         with torch.no_grad():
             output = self.classifier.forward(padded(query, self._rows))
         features = None if output.features is None else output.features[: len(query)]
-        return Output(output.logits[: len(query)], features)
+        return Output(output.logits[: len(query)], features, output.answered[: len(query)])
 
     def _confirmed(
         self, threat: Threat, rows: Rows, query: torch.Tensor, answers: Answers, positions: np.ndarray

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from repaudit.classifier import Capability, Card, Classifier, HeadCard
+from repaudit.classifier import Capability, Card, Classifier, HeadCard, Work
 from repaudit.errors import InvalidModel
+from repaudit.numerics import row_errors
 from repaudit.sources._head import Listening, find_head
 from repaudit.sources._operations import OperationCounter
 from repaudit.sources._own_normalisation import normalised_twice
@@ -20,6 +21,8 @@ from repaudit.sources._softmax import Uncovered, uncover_logits
 from repaudit.sources._state import state_sha256
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from repaudit.preprocessing import Preprocess
     from repaudit.sources._contract import Draft, ModelRequest
     from repaudit.sources._head import FoundHead
@@ -59,45 +62,30 @@ def assemble(draft: Draft, request: ModelRequest) -> Classifier:
     network = draft.network.float()
     _refuse_broken_weights(network, request.ref)
     card = _card(draft, request, preprocess)
-    notes = list(draft.notes)
     listening = Listening(network) if draft.find_head is None else None
     probe = _probe(Classifier(network, card, None, request.device, frozenset()), request.ref, listening, draft.size)
     classes = _count_classes(probe.outputs, request.ref)
-    as_it_is = Uncovered(network, None) if draft.softmax_cut else None
-    uncovered = as_it_is or uncover_logits(network, probe.outputs, lambda: probe.logits(0))
-    if uncovered.note is not None:
-        notes.append(uncovered.note)
-        bare = Classifier(uncovered.network, card, None, request.device, frozenset())
-        probe = _Probe(bare, listening, probe.size, _run(bare, listening, probe.size, 0))
-    if preprocess.size is None:
-        notes.append(f"no input size is given; checked on {probe.size[0]}×{probe.size[1]} images")
+    uncovered, probe = _uncovered(draft, probe, card)
     found = _head(draft, uncovered.network, classes, probe)
     capabilities = set() if found.head is None else {Capability.FEATURES, Capability.LINEAR_HEAD}
-    if found.head is None:
-        notes.append(f"no linear head: {found.card.reason}")
     gradients, operations = _watched(probe)
     if found.head is not None:
         found.head.collect()  # which would keep all that its gradient needs
     if gradients:
         capabilities.add(Capability.GRADIENTS)
-    else:
-        why = draft.no_gradients or "the network detaches, or runs under no_grad"
-        notes.append(f"no gradients: {why}; only what needs none can run (the attack square, the audit transfer)")
-    if draft.class_ids is not None and len(draft.class_ids) != classes:
-        notes.append(f"{len(draft.class_ids)} class names for {classes} classes: names not used")
-    known = draft.class_ids if draft.class_ids is not None and len(draft.class_ids) == classes else None
+    fits = draft.class_ids is not None and len(draft.class_ids) == classes
     twice = normalised_twice(draft.own_normalisation, preprocess)
     card = replace(
         card,
         classes_count=classes,
-        class_ids=known,
+        class_ids=draft.class_ids if fits else None,
         head=found.card,
-        notes=tuple(notes),
+        notes=tuple(_notes(draft, uncovered, probe, found, gradients=gradients)),
         notices=() if twice is None else (twice,),
         checked_size=probe.size,
         operations=operations,
     )
-    return Classifier(
+    classifier = Classifier(
         uncovered.network,
         card,
         found.head,
@@ -105,6 +93,60 @@ def assemble(draft: Draft, request: ModelRequest) -> Classifier:
         frozenset(capabilities),
         gradients_elsewhere=draft.gradients_elsewhere,
     )
+    if preprocess.size is None and found.card.kind == "1x1 convolution":
+        _prove_at_another_size(classifier, probe.size)
+    return classifier
+
+
+def _notes(draft: Draft, uncovered: Uncovered, probe: _Probe, found: FoundHead, *, gradients: bool) -> Iterator[str]:
+    """Remarks of the loading, in its order."""
+    yield from draft.notes
+    if uncovered.note is not None:
+        yield uncovered.note
+    if probe.classifier.card.preprocess.size is None:
+        yield f"no input size is given; checked on {probe.size[0]}×{probe.size[1]} images"
+    if found.head is None:
+        yield f"no linear head: {found.card.reason}"
+    if not gradients:
+        why = draft.no_gradients or "the network detaches, or runs under no_grad"
+        yield f"no gradients: {why}; only what needs none can run (the attack square, the audit transfer)"
+    classes = probe.outputs.shape[1]
+    if draft.class_ids is not None and len(draft.class_ids) != classes:
+        yield f"{len(draft.class_ids)} class names for {classes} classes: names not used"
+
+
+def _uncovered(draft: Draft, probe: _Probe, card: Card) -> tuple[Uncovered, _Probe]:
+    """The network that answers with logits, and what it answers."""
+    network, listening = probe.classifier.network, probe.listening
+    if draft.softmax_cut:
+        return Uncovered(network, None), probe
+    uncovered = uncover_logits(network, probe.outputs, lambda: probe.logits(0))
+    if uncovered.note is None:
+        return uncovered, probe
+    bare = Classifier(uncovered.network, card, None, probe.classifier.device, frozenset())
+    return uncovered, _Probe(bare, listening, probe.size, _run(bare, listening, probe.size, 0))
+
+
+def _prove_at_another_size(classifier: Classifier, size: tuple[int, int]) -> None:
+    """Where one position is all there is, whatever a network makes of several looks like their average."""
+    larger = (2 * size[0], 2 * size[1])
+    images = proof_batch(classifier.card.preprocess.channels, larger, 0).to(classifier.device)
+    try:
+        with torch.inference_mode(), torch.autocast(classifier.device.type, enabled=False):
+            output = classifier.forward(images)
+    except Exception:  # a network's way to say that it takes no other size
+        return
+    finally:
+        classifier.work = Work()  # of loading, which nobody counts
+    if output.features is None or output.logits.shape[1:] != (classifier.card.classes_count,):
+        return
+    error = float(row_errors(classifier.head(output.features), output.logits).max())
+    if error > classifier.card.head.tolerance:
+        name, known, other = classifier.card.head.modules[0], *(f"{height}×{width}" for height, width in (size, larger))
+        classifier.lose_head(
+            f"the logits are not affine in the input of `{name}` on {other} images, though they are on {known}: "
+            f"they differ by {error:.2g} times their spread"
+        )
 
 
 def _head(draft: Draft, network: nn.Module, classes: int, probe: _Probe) -> FoundHead:
@@ -179,9 +221,7 @@ def _run(classifier: Classifier, listening: Listening | None, size: tuple[int, i
         return classifier.logits(images.to(classifier.device))
 
 
-def _probe(
-    classifier: Classifier, ref: str, listening: Listening | None, declared: tuple[int, int] | None
-) -> _Probe:
+def _probe(classifier: Classifier, ref: str, listening: Listening | None, declared: tuple[int, int] | None) -> _Probe:
     """Finds a size that the network takes; refuses outputs that are not one row of numbers per image.
 
     `declared` is the size that the file says, for the message where it takes none.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from repaudit.classifier import HeadCard
+from repaudit.classifier import HEAD_TOLERANCE, HeadCard
+from repaudit.numerics import row_errors
 from repaudit.sources._softmax import looks_like_log_probabilities
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 
     from repaudit.classifier import Head
 
-TOLERANCE = 1e-4
-"""Largest max |f W.T + b − logits| / max |logits| that counts as equal in float32."""
+TOLERANCE = HEAD_TOLERANCE
 _SNAP = 1e-3
 """A fitted share this close to 1/m is 1/m; a smaller one is 0."""
 
@@ -243,8 +243,7 @@ def _found(taps: Sequence[Tap], shares: Sequence[float], error: float) -> FoundH
 
 
 def _error(answer: torch.Tensor, logits: torch.Tensor) -> float:
-    scale = float(logits.abs().max())
-    return float((answer - logits).abs().max()) / scale if scale else float(answer.abs().max())
+    return float(row_errors(answer, logits).max())
 
 
 def _none(reason: str) -> FoundHead:
@@ -268,6 +267,6 @@ def _failure(ran: Sequence[Tap], answers: Sequence[torch.Tensor | None], logits:
         return "the network ends in a log-softmax inside forward(): its outputs are not affine in any feature"
     name = min(errors, key=lambda key: errors[key])
     return (
-        f"the logits are not affine in the input of `{name}` (relative error {errors[name]:.2g}): "
+        f"the logits are not affine in the input of `{name}` (they differ by {errors[name]:.2g} times their spread): "
         "something else contributes to them or a non-linear step follows"
     )

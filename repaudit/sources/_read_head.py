@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from repaudit.classifier import HeadCard
+from repaudit.numerics import row_errors
 from repaudit.sources._head import TOLERANCE, FoundHead
 
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ def prove(
     """
     logits = logits_of(0).double()
     answer = head.collect().double() @ head.weight.double().T + head.bias.double()
-    scale = float(logits.abs().max())
-    error = float((answer - logits).abs().max()) / scale if scale and answer.shape == logits.shape else float("inf")
+    error = float(row_errors(answer, logits).max()) if answer.shape == logits.shape else float("inf")
     if error > tolerance:
-        return no_head(f"`{name}` does not explain the logits: they differ by {error:.2g} of the largest")
+        return no_head(f"`{name}` does not explain the logits: they differ by {error:.2g} times their spread")
     width = head.weight.shape[1]
-    return FoundHead(head, HeadCard(kind=kind, modules=(name,), feature_width=width, proof_error=error))
+    card = HeadCard(kind=kind, modules=(name,), feature_width=width, proof_error=error, tolerance=tolerance)
+    return FoundHead(head, card)
 
 
 def no_head(reason: str | None) -> FoundHead:

@@ -171,12 +171,23 @@ def test_an_affine_last_step_is_found_in_unusual_places(case):
     assert torch.allclose(classifier.head(features), classifier.logits(images), rtol=1e-4, atol=1e-5)
 
 
+def biased(bias: float, finish) -> Custom:
+    network = Custom(finish, a=linear())
+    nn.init.constant_(network.layers["a"].bias, bias)
+    return network
+
+
 NO_HEADS = {
     "tanh": (Custom(lambda m, f: m["a"](f).tanh(), a=linear()), "not affine"),
     "relu": (Custom(lambda m, f: m["a"](f).relu(), a=linear()), "not affine"),
     "cosine": (Custom(lambda m, f: m["a"](f) / f.norm(dim=1, keepdim=True), a=linear()), "not affine"),
     "twice": (Custom(lambda m, f: m["a"](f) + m["a"](f * f), a=linear()), "runs 2 times"),
     "functional": (Custom(lambda m, f: f @ m["a"].weight.T, a=linear()), "not called as a layer"),
+    "a row with large logits beside others": (
+        Custom(lambda m, f: m["a"](f * (1 + 1e5 * (f.mean(1, keepdim=True) > -0.1))) + f[:, :7].sin(), a=linear()),
+        "not affine",
+    ),
+    "a large bias": (biased(1e4, lambda m, f: m["a"](f) + 0.3 * (9 * f[:, :7]).sin()), "not affine"),
     "none": (Custom(lambda m, f: f[:, :7].sin()), "no linear layer and no 1×1 convolution has 7 outputs"),
     "log-softmax": (Custom(lambda m, f: m["a"](f).log_softmax(1), a=linear()), "log-softmax inside forward"),
 }
@@ -196,6 +207,32 @@ def test_where_no_affine_last_step_exists_the_reason_is_true_and_logits_remain(c
     assert classifier.split is None
     assert Capability.LINEAR_HEAD not in classifier.capabilities
     assert torch.equal(classifier.logits(images), expected)
+
+
+class Positions(nn.Module):
+    """A linear head at every position; of a 32×32 image there is one."""
+
+    def __init__(self, pool) -> None:
+        super().__init__()
+        self.body, self.head, self.pool = nn.Conv2d(3, 6, 32, 32), nn.Conv2d(6, 5, 1), pool
+
+    def forward(self, images):
+        return self.pool(self.head(self.body(images).relu()))
+
+
+def test_a_maximum_over_positions_is_no_head_though_one_position_shows_none():
+    card = classifier_of(disturbed(Positions(lambda z: z.amax((2, 3)))), None).card
+
+    assert card.checked_size == (32, 32)
+    assert "not affine in the input of `head` on 64×64 images" in card.head.reason
+
+
+def test_a_mean_over_positions_is_a_head_where_no_size_is_given():
+    classifier = classifier_of(disturbed(Positions(lambda z: z.mean((2, 3)))), None)
+    images = unseen(96)
+
+    assert classifier.card.head.kind == "1x1 convolution"
+    assert torch.allclose(classifier.head(classifier.features(images)), classifier.logits(images), atol=1e-5)
 
 
 def test_the_closing_softmax_layer_is_bypassed_and_the_card_says_so():
