@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import fx
+from torch.utils import _pytree as trees
+
+from repaudit.sources._outputs import chosen, leaves
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,18 +42,35 @@ class Ended:
     softmax: bool
 
 
-def ended(module: fx.GraphModule) -> Ended:
-    """The same program, ended at its logits."""
+def ended(program: torch.export.ExportedProgram, output: str | None, name: str, *, whole: bool = False) -> Ended:
+    """A program as a module that ends at its logits.
+
+    Args:
+        program: which is left as it is.
+        output: which of several outputs holds the logits; None where there is one.
+        name: how errors call the file.
+        whole: a closing softmax stays.
+
+    Raises:
+        InvalidModel: several outputs and none is chosen, or an unknown one is.
+    """
+    module = program.module(check_guards=False)  # guards are source code of the file
+    if not isinstance(module, fx.GraphModule):
+        raise TypeError("torch.export gave no graph")
     graph = module.graph
     for node in [node for node in graph.nodes if node.op == "call_module" and node.target == "_guards_fn"]:
         graph.erase_node(node)  # it holds calls to the example's batch size, which is kept otherwise
-    output = next(node for node in graph.nodes if node.op == "output")
-    logits = _single(output.args[0])
-    if logits is None:
-        return Ended(_rebuilt(module), None, "the program has several outputs", softmax=False)
-    logits, softmax = _before_softmax(logits)
+    end = next(node for node in graph.nodes if node.op == "output")
+    answer = end.args[0] if isinstance(end.args[0], list | tuple) else [end.args[0]]
+    outputs = trees.tree_unflatten(answer, program.call_spec.out_spec)
+    logits, softmax = chosen(leaves(outputs, fx.Node), output, name), False
+    if not whole:
+        logits, softmax = _before_softmax(logits)
     head, reason = _linear_end(module, logits)
-    output.args = (logits if head is None else (logits, head[1]),)
+    if softmax:
+        with graph.inserting_after(logits):
+            logits = graph.call_function(torch.ops.aten.flatten.using_ints, (logits, 1))
+    end.args = (logits if head is None else (logits, head[1]),)
     graph.eliminate_dead_code()
     found = None if head is None else head[0]
     return Ended(_rebuilt(module), found, reason, softmax=softmax)
@@ -79,8 +99,10 @@ def _before_softmax(logits: fx.Node) -> tuple[fx.Node, bool]:
         if node is None:
             break
         if _kind(node) in SOFTMAX:
-            inner = node.args[0]
-            return (inner, True) if isinstance(inner, fx.Node) else (logits, False)
+            inner, axis = node.args[0], node.args[1] if len(node.args) > 1 else None
+            if isinstance(inner, fx.Node) and isinstance(axis, int) and axis % inner.meta["val"].dim() != 0:
+                return inner, True
+            return logits, False
         if _kind(node) not in SHAPING:
             break
         node = _single(node.args[0])

@@ -143,10 +143,10 @@ def test_a_file_that_is_no_program_is_refused(tmp_path, name):
         load_model(str(tmp_path / name))
 
 
-def test_a_program_takes_no_arguments_and_must_exist(tmp_path, network):
+def test_a_program_takes_no_arguments_of_an_architecture_and_must_exist(tmp_path, network):
     exported(network, tmp_path / "m.pt2")
 
-    with pytest.raises(InvalidModel, match="takes no arguments"):
+    with pytest.raises(InvalidModel, match="takes no such argument"):
         load_model(str(tmp_path / "m.pt2"), arguments={"num_classes": 3})
     with pytest.raises(InvalidModel, match="there is no file"):
         load_model(str(tmp_path / "gone.pt2"))
