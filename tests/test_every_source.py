@@ -48,6 +48,16 @@ def test_a_file_of_a_foreign_format_is_refused_with_what_can_be_read():
     assert ".onnx" in refusal.value.detail
 
 
+@pytest.mark.parametrize("name", ["test.npz", "test.csv"])
+def test_data_in_the_place_of_a_model_is_told_where_it_belongs(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+
+    with pytest.raises(InvalidModel, match="is a file of images") as refusal:
+        load_model(str(tmp_path / name))
+
+    assert refusal.value.remedy == f"repaudit scan MODEL --data {name[5:]}:{tmp_path / name}"
+
+
 def test_a_folder_is_pointed_to_its_own_source(tmp_path):
     (tmp_path / "config.json").write_text("{}")
 

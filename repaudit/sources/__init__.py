@@ -39,6 +39,7 @@ __all__ = [
 
 _PROGRAM_SUFFIXES = (".pt2", ".ts", ".torchscript")
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".tar", ".th")
+_DATA_SUFFIXES = {".npz": "images", ".csv": "images and labels"}
 _FOREIGN_SUFFIXES = (".ckpt", ".h5", ".keras", ".pb", ".tflite")
 _TIMM_PREFIXES = ("hf-hub", "hf_hub", "local-dir")
 
@@ -230,13 +231,7 @@ def _route(ref: str) -> tuple[str, str]:
     if path.suffix == ".onnx":
         return "onnx", ref
     if path.suffix in _FOREIGN_SUFFIXES or path.is_file():
-        raise InvalidModel(
-            f"`{ref}`: this version reads checkpoints and exported programs, not `{path.suffix or path.name}` files",
-            detail="it reads "
-            + " ".join(CHECKPOINT_SUFFIXES)
-            + " .onnx .pt2 .ts, and networks made by py:FILE.py:factory",
-            remedy="the checkpoint from which the file was exported, with --arch",
-        )
+        raise _no_model(ref, path)
     if path.is_dir() and (len(path.parts) > 1 or (path / "config.json").exists()):
         raise InvalidModel(f"`{ref}` is a folder", remedy=f"local-dir:{ref}   (a folder with timm's config.json)")
     if colon:
@@ -247,3 +242,17 @@ def _route(ref: str) -> tuple[str, str]:
             remedy=f"hf-hub:{ref} for the Hugging Face hub, local-dir:{ref} for a folder",
         )
     return "timm", ref
+
+
+def _no_model(ref: str, path: Path) -> InvalidModel:
+    """A file that no source reads."""
+    if path.suffix in _DATA_SUFFIXES:
+        return InvalidModel(
+            f"`{ref}` is a file of {_DATA_SUFFIXES[path.suffix]}, not a model",
+            remedy=f"repaudit scan MODEL --data {path.suffix[1:]}:{ref}",
+        )
+    return InvalidModel(
+        f"`{ref}`: this version reads checkpoints and exported programs, not `{path.suffix or path.name}` files",
+        detail="it reads " + " ".join(CHECKPOINT_SUFFIXES) + " .onnx .pt2 .ts, and networks made by py:FILE.py:factory",
+        remedy="the checkpoint from which the file was exported, with --arch",
+    )

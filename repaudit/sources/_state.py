@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import pickle
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ CHECKPOINT_HEADS = (b"PK", b"\x80")
 """First bytes of all that `torch.save` writes: a zip archive, or a pickle of protocol 2 or later."""
 HEAD = 16
 LONGEST = 300
+_NAMED = re.compile(r"GLOBAL ([\w.]+)|<class '([\w.]+)'>")
+"""What torch's own message, whose advice is to allow it, says that a pickle asks for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,8 @@ class StoredState:
     notes: tuple[str, ...]
     sha256: str
     """Of the file."""
+    whole: str | None = None
+    """Class of the network that was pickled as a whole; None where weights alone were stored."""
 
 
 def read_state(path: Path, *, trust_pickle: bool) -> StoredState:
@@ -63,8 +68,8 @@ def read_state(path: Path, *, trust_pickle: bool) -> StoredState:
         content: object = _read_safetensors(path)
     else:
         content = _read_pickle(path, trust_pickle, notes)
-    tensors = _tensors(_unnest(content, path, notes), path, notes)
-    return StoredState(tensors=tensors, notes=tuple(notes), sha256=digest)
+    mapping, whole = _unnest(content, path, notes)
+    return StoredState(tensors=_tensors(mapping, path, notes), notes=tuple(notes), sha256=digest, whole=whole)
 
 
 def refuse_bomb(path: Path) -> None:
@@ -170,10 +175,13 @@ def _unpickle(path: Path) -> object:
         ) from error
 
 
-def _unnest(content: object, path: Path, notes: list[str]) -> Mapping[object, object]:
+def _unnest(content: object, path: Path, notes: list[str]) -> tuple[Mapping[object, object], str | None]:
+    """The weights by name, and the class of the whole network that held them, if one did."""
+    whole = None
     while True:
         if isinstance(content, nn.Module):
-            notes.append(f"{path.name} holds a whole {type(content).__name__}; its weights are used")
+            whole = type(content).__name__
+            notes.append(f"{path.name} holds a whole {whole}; its weights are used")
             content = content.state_dict()
         if not isinstance(content, Mapping):
             raise InvalidModel(
@@ -182,7 +190,7 @@ def _unnest(content: object, path: Path, notes: list[str]) -> Mapping[object, ob
             )
         inside = [key for key in NESTED_KEYS if isinstance(content.get(key), Mapping | nn.Module)]
         if not inside:
-            return content
+            return content, whole
         others = "" if len(inside) == 1 else "; not used: " + ", ".join(f"`{key}`" for key in inside[1:])
         notes.append(f"weights under `{inside[0]}` of {path.name}{others}")
         content = content[inside[0]]
@@ -230,10 +238,11 @@ def _is_refusal(error: pickle.UnpicklingError) -> bool:
 
 
 def _refused(path: Path, error: pickle.UnpicklingError) -> InvalidModel:
-    named = [line.strip() for line in str(error).splitlines() if "nsupported" in line or "Trying to" in line]
+    named = _NAMED.search(str(error))
+    asked = "more than" if named is None else f"`{(named[1] or named[2])[:LONGEST]}`, which is code, beside"
     return InvalidModel(
         f"`{path}` cannot be read without running code from it",
-        detail=(named[0] if named else str(error).splitlines()[0])[:300],
+        detail=f"it asks for {asked} tensors and plain data",
         remedy="--trust-pickle if you trust whoever made the file, or weights saved as safetensors",
     )
 

@@ -33,6 +33,12 @@ def open_checkpoint(name: str, request: ModelRequest) -> Draft:
             remedy=f"the command without it, or with --arch {trained.arch}",
         )
     stored = read_state(path, trust_pickle=request.trust_pickle)
+    if trained is None and request.arch is None and stored.whole is not None:
+        raise InvalidModel(
+            f"`{name}` holds a whole {stored.whole}, of which only the weights are used",
+            detail="whatever code is installed under its name today would run it; --arch says which network it is",
+            remedy=f"repaudit scan {name} --trust-pickle --arch resnet50   (torchvision:NAME, py:FILE.py:factory)",
+        )
     draft = build_architecture(request) if trained is None else _as_trained(trained, request)
     notes = [*stored.notes, *fit(draft, stored.tensors, path.name)]
     if trained is None and draft.preprocess is not None and request.preprocess is None and draft.source != "py":

@@ -114,8 +114,19 @@ def test_a_pickle_that_would_run_code_is_refused_until_it_is_trusted(tiny_networ
 
     assert "--trust-pickle" in refusal.value.remedy
     assert "Custom" in refusal.value.detail
+    assert refusal.value.detail.endswith("which is code, beside tensors and plain data")
+    assert "safe_globals" not in refusal.value.render()
     assert torch.equal(trusted.logits(pixels), tiny_network(normalised(pixels)))
     assert any("--trust-pickle" in note for note in trusted.card.notes)
+
+
+def test_a_pickled_whole_network_without_an_architecture_is_called_what_it_is(tiny_network, tmp_path):
+    torch.save(tiny_network, tmp_path / "weights.pth")
+
+    with pytest.raises(InvalidModel, match="holds a whole Sequential, of which only the weights are used") as refusal:
+        load_model(str(tmp_path / "weights.pth"), trust_pickle=True)
+
+    assert "--arch" in refusal.value.remedy
 
 
 @pytest.mark.parametrize("new_format", [True, False])
