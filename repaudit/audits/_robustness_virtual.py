@@ -19,9 +19,12 @@ from repaudit.attacks.intake import Subjects
 from repaudit.attacks.verdict import CODES, PER_IMAGE, Evaluation, Outcome
 from repaudit.attacks.widened import widened
 from repaudit.audits._robustness_attack import Engine, Targets
+from repaudit.audits._virtual_beside import joined_rows
 from repaudit.errors import InvalidModel
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from repaudit.attacks import Setting
     from repaudit.audits._subjects import Field
     from repaudit.case import Case, P
@@ -109,19 +112,23 @@ class VirtualHead:
     """(V,) float32."""
 
 
-def read_head(path: Path) -> VirtualHead:
-    """The virtual classes of a safetensors file.
+def read_head(path: Path, modules: Sequence[str] = ()) -> VirtualHead:
+    """The virtual classes of a safetensors file, as `repaudit train` writes it or with bare names.
+
+    Args:
+        path: of the file.
+        modules: layers that make the model's logits, in their order; without it whatever the file has.
 
     Raises:
-        InvalidModel: no such file, or none with `weight` (V, d) and `bias` (V,).
+        InvalidModel: no such file, or none with `weight` (V, d) and `bias` (V,), bare or after the name of a layer.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    remedy = "--set robustness.virtual_head=FILE with tensors `weight` (V, d) and `bias` (V,)"
+    remedy = "--set robustness.virtual_head=vs_head.safetensors   (tensors `weight` (V, d) and `bias` (V,))"
     try:
         stored = load_file(path)
-        head = VirtualHead(stored["weight"].float(), stored["bias"].float())
+        head = _of_layers(stored, modules) or VirtualHead(stored["weight"].float(), stored["bias"].float())
     except (OSError, SafetensorError, KeyError) as error:
         raise InvalidModel(f"`{path}` holds no virtual classes", detail=str(error), remedy=remedy) from None
     if head.weight.ndim != 2 or head.bias.shape != head.weight.shape[:1]:
@@ -132,13 +139,20 @@ def read_head(path: Path) -> VirtualHead:
     return head
 
 
+def _of_layers(stored: Mapping[str, torch.Tensor], modules: Sequence[str]) -> VirtualHead | None:
+    """Rows that are named after layers; None where their names are bare, or not those of the model's head."""
+    named = [name.removesuffix(".weight") for name in stored if name.endswith(".weight")]
+    rows = joined_rows(stored, modules or named) if named else None
+    return None if rows is None else VirtualHead(*rows)
+
+
 def fitting_head(path: Path, classifier: Classifier) -> VirtualHead:
     """The virtual classes of a file, which this classifier can be widened by.
 
     Raises:
         InvalidModel: no such file, not of this model's feature width, or a model without a linear head.
     """
-    head, width = read_head(path), classifier.card.head.feature_width
+    head, width = read_head(path, classifier.card.head.modules), classifier.card.head.feature_width
     if width is None:
         reason = classifier.card.head.reason or "it has no linear head"
         raise InvalidModel(

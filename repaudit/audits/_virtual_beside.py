@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from repaudit.classifier import Classifier
 
@@ -40,7 +40,7 @@ def virtual_beside(classifier: Classifier) -> VirtualRows | str:
     if width is None or not model.is_file() or not path.is_file():
         return f"no {FILE} lies beside the model"
     try:
-        rows = _joined(load_file(path), classifier.card.head.modules)
+        rows = joined_rows(load_file(path), classifier.card.head.modules)
     except (OSError, SafetensorError) as error:
         return f"{FILE} beside the model cannot be read: {error}"
     if rows is None or rows[0].shape[1] != width or not (rows[0].isfinite().all() and rows[1].isfinite().all()):
@@ -49,7 +49,9 @@ def virtual_beside(classifier: Classifier) -> VirtualRows | str:
     return VirtualRows(rows[0].to(device), rows[1].to(device))
 
 
-def _joined(tensors: Mapping[str, torch.Tensor], modules: tuple[str, ...]) -> tuple[torch.Tensor, torch.Tensor] | None:
+def joined_rows(
+    tensors: Mapping[str, torch.Tensor], modules: Sequence[str]
+) -> tuple[torch.Tensor, torch.Tensor] | None:
     """One weight and one bias of the parts of a head; None where a part is missing or does not fit the others."""
     weights = [tensors.get(f"{name}.weight") for name in modules]
     parts = [weight.float().flatten(1) for weight in weights if weight is not None and weight.ndim >= 2]

@@ -82,7 +82,8 @@ class RobustnessParameters(Parameters):
     engine: Engine = Engine.POOL
     """`reference` has AutoAttack run by its published implementation."""
     virtual_head: str | None = None
-    """A safetensors file with `weight` (V, d) and `bias` (V,) of the virtual classes the model was trained with."""
+    """The `vs_head.safetensors` of a training run, or any safetensors file with `weight` (V, d) and `bias` (V,) of the
+    virtual classes the model was trained with."""
 
     @field_validator("virtual_head")
     @classmethod

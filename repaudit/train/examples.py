@@ -97,6 +97,12 @@ def open_material(recipe: Recipe, device: torch.device, progress: Progress) -> M
         InvalidData: no reference, one that cannot be read, fewer images than a batch, or a class without images.
         InvalidRecipe: the objective cannot have the images that it learns from beside them.
     """
+    if recipe.augmentation.resized_crop is not None:
+        raise InvalidRecipe(
+            "augmentation.resized_crop: photographs cannot be cut and resized while training yet",
+            detail="images are held in memory at one size; this recipe says what was done, and cannot be carried out",
+            remedy="--set augmentation.resized_crop=null   (another setting than the paper's)",
+        )
     objective, options = load_objective(recipe.objective.name), options_of(recipe.objective)
     second = None if objective.second is None else objective.second(options)
     request = _request(recipe.data, progress)

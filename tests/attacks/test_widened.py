@@ -191,6 +191,19 @@ def test_the_headline_of_a_model_with_virtual_classes_is_the_union_of_both_attac
     assert found["robustness.aa.asr"].value >= found["robustness.aa_k_only.asr"].value
 
 
+def test_rows_are_read_under_the_names_that_training_writes(tmp_path):
+    first, second = torch.randn(3, 4), torch.randn(3, 2)
+    bare, named, both = (tmp_path / f"{name}.safetensors" for name in ("bare", "named", "both"))
+    save_file({"weight": first, "bias": torch.ones(3)}, bare)
+    save_file({"head.fc.weight": first[:, :, None, None].contiguous(), "head.fc.bias": torch.ones(3)}, named)
+    save_file({"b.weight": second, "b.bias": torch.ones(3), "a.weight": first}, both)
+
+    assert torch.equal(read_head(bare).weight, first)
+    assert torch.equal(read_head(named, ["head.fc"]).weight, first)
+    assert torch.equal(read_head(both, ["a", "b"]).weight, torch.cat([first, second], 1) / 2)
+    assert torch.equal(read_head(both, ["a", "b"]).bias, torch.full((3,), 0.5))
+
+
 def test_virtual_classes_that_are_no_numbers_are_refused(tmp_path):
     save_file({"weight": torch.full((3, 96), torch.nan), "bias": torch.zeros(3)}, tmp_path / "head.safetensors")
 

@@ -87,6 +87,7 @@ def test_another_recipe_in_the_same_folder_is_refused_with_the_difference(matrix
         (["--reg", "vss"], "--reg vs"),
         (["--set", "batch_size=5000"], "fewer than one batch"),
         (["--jobs", "none"], "--jobs auto"),
+        (["--set", "augmentation.resized_crop=[0.1, 1.0]"], "cannot be cut and resized"),
         (["--arch", "baseline:conv6"], "baseline:conv"),
         (["--set", "objective.name=standart"], "objective.name=standard"),
         (["--data", "npz:absent.npz"], "absent.npz"),
