@@ -119,7 +119,8 @@ def _linear_end(module: fx.GraphModule, logits: fx.Node) -> tuple[tuple[LinearEn
             continue
         found = _READERS.get(_kind(node), _none)(module, node)
         if found is None:
-            return None, f"the last layer is `{_kind(node)}`, which is not linear, or its weights are computed"
+            why = "whose weights are computed" if _kind(node) in _READERS else "which is not linear"
+            return None, f"the logits come out of `{_kind(node)}`, {why}"
         return found, None
     return None, f"no linear layer among the last {LONGEST} operations"
 

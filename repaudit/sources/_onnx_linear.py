@@ -120,10 +120,19 @@ def linear_end(
         found = _READERS.get(node.op_type, _none)(node, producers, constants)
         if isinstance(found, LinearEnd):
             return found, None
-        quantized = any(each.op_type in QUANTIZED for each in producers.values())
-        why = ": the graph rounds to few bits (quantised)" if quantized else ", or its weights are computed"
-        return None, found or f"the last layer is `{node.op_type}`, which is not linear{why}"
+        return None, found or f"the logits come out of `{node.op_type}`, {_why_not(node, producers, constants)}"
     return None, f"no linear layer among the last {LONGEST} nodes"
+
+
+def _why_not(node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto], constants: Constants) -> str:
+    """Why a node is none that is read."""
+    if any(each.op_type in QUANTIZED for each in producers.values()):
+        return "which is not linear: the graph rounds to few bits (quantised)"
+    if node.op_type not in _READERS:
+        return "which is not linear"
+    if node.op_type == "Add":
+        return "which adds no constant to a linear layer"
+    return "whose weights are computed" if constants.get(node.input[1]) is None else "which is no linear layer"
 
 
 def _none(node: onnx.NodeProto, producers: Mapping[str, onnx.NodeProto], constants: Constants) -> None:

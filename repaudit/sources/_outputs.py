@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 OUTPUT = "output"
 """The argument that chooses."""
+MOST_SHOWN = 4
+_TELLING = re.compile(r"logit|class|prob|score|pred", re.IGNORECASE)
+"""In names that people give to the output of a classifier."""
 Leaf = TypeVar("Leaf")
 
 
@@ -73,9 +77,10 @@ def chosen(outputs: Mapping[str, Leaf], output: str | None, name: str) -> Leaf:
         return next(iter(outputs.values()))
     if output is not None and output in outputs:
         return outputs[output]
-    near = nearest(output or "", list(outputs), 1) or list(outputs) or ["NAME"]
+    likely = nearest(output, list(outputs), 1) if output else [each for each in outputs if _TELLING.search(each)]
+    shown = likely[:1] or list(outputs)[:MOST_SHOWN] or ["NAME"]
     raise InvalidModel(
         f"`{name}` has {len(outputs)} outputs" if output is None else f"`{name}` has no output `{output}`",
         detail=f"outputs: {', '.join(outputs) or 'none that is a tensor'}",
-        remedy=f"--set model.output={near[0]}   (the one that holds the logits)",
+        remedy=" or ".join(f"--set model.output={each}" for each in shown) + "   (the one that holds the logits)",
     )

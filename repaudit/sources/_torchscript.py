@@ -191,10 +191,10 @@ def _linear(value: torch._C.Value, values: Mapping[str, torch.Tensor]) -> tuple[
     node = value.node()
     inputs = list(node.inputs())
     if node.kind() != "aten::linear":
-        return f"the last layer is `{node.kind()}`, which is not linear"
+        return f"the logits come out of `{node.kind()}`, which is not linear"
     weight, bias = _tensor(inputs[1], values), _tensor(inputs[2], values)
     if weight is None:
-        return "the weights of the last layer are computed"
+        return f"the logits come out of `{node.kind()}`, whose weights are computed"
     rows = weight.detach().float()
     shift = rows.new_zeros(len(rows)) if bias is None else bias.detach().float()
     return ScriptedHead(rows, shift, node.scopeName() or "linear"), inputs[0]
