@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from repaudit.classifier import Capability, Card, Classifier, HeadCard, Work
+from repaudit.classifier import Capability, Card, Classifier, HeadCard
 from repaudit.errors import InvalidModel
-from repaudit.numerics import row_errors
 from repaudit.sources._head import Listening, find_head
 from repaudit.sources._operations import OperationCounter
 from repaudit.sources._own_normalisation import normalised_twice
 from repaudit.sources._preprocess import read_preprocess, ways_for
+from repaudit.sources._proof import PROOF_ROWS, asked, proof_batch, prove_at_another_size
 from repaudit.sources._refused_images import refused_images
 from repaudit.sources._softmax import Uncovered, uncover_logits
 from repaudit.sources._state import state_sha256
+from repaudit.sources._steady import DOUBTED, PROGRAMS, differs, unsteady
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from repaudit.finding import Notice
     from repaudit.preprocessing import Preprocess
     from repaudit.sources._contract import Draft, ModelRequest
     from repaudit.sources._head import FoundHead
 
-PROOF_ROWS = 4
+WATCHED = 1
+"""Which of them is asked alone: it has neighbours on both sides."""
 SIZES_TRIED = (32, 224, 28, 8, 64, 16, 96, 128, 160, 256, 299, 384, 512)
 """Sides of square images on which a network of unknown input size is tried, in this order."""
 
@@ -68,20 +71,20 @@ def assemble(draft: Draft, request: ModelRequest) -> Classifier:
     uncovered, probe = _uncovered(draft, probe, card)
     found = _head(draft, uncovered.network, classes, probe)
     capabilities = set() if found.head is None else {Capability.FEATURES, Capability.LINEAR_HEAD}
-    gradients, operations = _watched(probe)
+    gradients, operations, alone = _watched(probe)
+    notices = [normalised_twice(draft.own_normalisation, preprocess), _unsteady(draft, probe, alone)]
     if found.head is not None:
         found.head.collect()  # which would keep all that its gradient needs
     if gradients:
         capabilities.add(Capability.GRADIENTS)
     fits = draft.class_ids is not None and len(draft.class_ids) == classes
-    twice = normalised_twice(draft.own_normalisation, preprocess)
     card = replace(
         card,
         classes_count=classes,
         class_ids=draft.class_ids if fits else None,
         head=found.card,
         notes=tuple(_notes(draft, uncovered, probe, found, gradients=gradients)),
-        notices=() if twice is None else (twice,),
+        notices=tuple(notice for notice in notices if notice is not None),
         checked_size=probe.size,
         operations=operations,
     )
@@ -94,7 +97,7 @@ def assemble(draft: Draft, request: ModelRequest) -> Classifier:
         gradients_elsewhere=draft.gradients_elsewhere,
     )
     if preprocess.size is None and found.card.kind == "1x1 convolution":
-        _prove_at_another_size(classifier, probe.size)
+        prove_at_another_size(classifier, probe.size)
     return classifier
 
 
@@ -127,28 +130,6 @@ def _uncovered(draft: Draft, probe: _Probe, card: Card) -> tuple[Uncovered, _Pro
     return uncovered, _Probe(bare, listening, probe.size, _run(bare, listening, probe.size, 0))
 
 
-def _prove_at_another_size(classifier: Classifier, size: tuple[int, int]) -> None:
-    """Where one position is all there is, whatever a network makes of several looks like their average."""
-    larger = (2 * size[0], 2 * size[1])
-    images = proof_batch(classifier.card.preprocess.channels, larger, 0).to(classifier.device)
-    try:
-        with torch.inference_mode(), torch.autocast(classifier.device.type, enabled=False):
-            output = classifier.forward(images)
-    except Exception:  # a network's way to say that it takes no other size
-        return
-    finally:
-        classifier.work = Work()  # of loading, which nobody counts
-    if output.features is None or output.logits.shape[1:] != (classifier.card.classes_count,):
-        return
-    error = float(row_errors(classifier.head(output.features), output.logits).max())
-    if error > classifier.card.head.tolerance:
-        name, known, other = classifier.card.head.modules[0], *(f"{height}×{width}" for height, width in (size, larger))
-        classifier.lose_head(
-            f"the logits are not affine in the input of `{name}` on {other} images, though they are on {known}: "
-            f"they differ by {error:.2g} times their spread"
-        )
-
-
 def _head(draft: Draft, network: nn.Module, classes: int, probe: _Probe) -> FoundHead:
     if draft.find_head is not None:
         return draft.find_head(probe.told)
@@ -174,15 +155,6 @@ def _card(draft: Draft, request: ModelRequest, preprocess: Preprocess) -> Card:
         head=HeadCard(kind="none", reason="not looked for yet"),
         engines=dict(draft.engines),
     )
-
-
-def proof_batch(channels: int, size: tuple[int, int], index: int) -> torch.Tensor:
-    """(4, channels, h, w) in [0, 1]: noise, soft blobs, black and white, always the same for one index."""
-    generator = torch.Generator().manual_seed(index)
-    noise = torch.rand(1, channels, *size, generator=generator)
-    blobs = F.interpolate(torch.rand(1, channels, 4, 4, generator=generator), size, mode="bilinear")
-    flat = torch.stack([torch.zeros(channels, *size), torch.ones(channels, *size)])
-    return torch.cat([noise, blobs, flat])
 
 
 def _preprocess(draft: Draft, request: ModelRequest) -> Preprocess:
@@ -216,9 +188,7 @@ def _refuse_broken_weights(network: nn.Module, ref: str) -> None:
 def _run(classifier: Classifier, listening: Listening | None, size: tuple[int, int], index: int) -> torch.Tensor:
     if listening is not None:
         listening.forget()
-    images = proof_batch(classifier.card.preprocess.channels, size, index)
-    with torch.inference_mode(), torch.autocast(classifier.device.type, enabled=False):
-        return classifier.logits(images.to(classifier.device))
+    return asked(classifier, proof_batch(classifier.card.preprocess.channels, size, index).to(classifier.device))
 
 
 def _probe(classifier: Classifier, ref: str, listening: Listening | None, declared: tuple[int, int] | None) -> _Probe:
@@ -269,14 +239,29 @@ def _count_classes(logits: torch.Tensor, ref: str) -> int:
     return int(logits.shape[1])
 
 
-def _watched(probe: _Probe) -> tuple[bool, int | None]:
-    """Whether gradients reach the pixels, and the operations on one image where they can be counted; in one pass."""
+def _unsteady(draft: Draft, probe: _Probe, alone: torch.Tensor) -> Notice | None:
+    """What makes answers to one image differ; where `eval()` rules, only if the image that was asked alone did."""
+    if draft.source not in DOUBTED and not differs(alone, probe.outputs[WATCHED : WATCHED + 1]):
+        return None
+    channels, device = probe.classifier.card.preprocess.channels, probe.classifier.device
+    batches = [proof_batch(channels, probe.size, index).to(device) for index in range(2)]
+    program = draft.source in PROGRAMS
+    ask = partial(asked, probe.classifier)
+    return unsteady(ask, batches[0], batches[1], probe.outputs, program=program)
+
+
+def _watched(probe: _Probe) -> tuple[bool, int | None, torch.Tensor]:
+    """Whether gradients reach the pixels, and the operations on one image where they can be counted; in one pass.
+
+    Its (1, c) logits come along.
+    """
     preprocess, device = probe.classifier.card.preprocess, probe.classifier.device
-    image = proof_batch(preprocess.channels, probe.size, 0)[:1].to(device).requires_grad_()
+    image = proof_batch(preprocess.channels, probe.size, 0)[WATCHED : WATCHED + 1].to(device).requires_grad_()
     with torch.enable_grad():
         try:
             with OperationCounter() as counter:
-                reached = probe.classifier.logits(image).requires_grad
+                logits = probe.classifier.logits(image)
         except Exception:  # a network that cannot be watched works all the same
-            return probe.classifier.logits(image).requires_grad, None
-    return reached, counter.operations or None
+            logits = probe.classifier.logits(image)
+            return logits.requires_grad, None, logits.detach()
+    return logits.requires_grad, counter.operations or None, logits.detach()
