@@ -2,8 +2,8 @@
 
     python benchmarks/training.py [--images 512]
 
-The limit on paper: forward and backward of each image once; nothing else is needed. Both loops train the same network on
-the same CIFAR-sized images with crop, mirror image and normalisation, with the same optimiser, in one process and by
+The limit on paper: forward and backward of each image once; nothing else is needed. Both loops train the same network
+on the same CIFAR-sized images with crop, mirror image and normalisation, with the same optimiser, in one process and by
 turns; processor seconds, the median of three rounds. bfloat16 is used where the processor computes in it.
 """
 
