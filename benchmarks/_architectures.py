@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +16,7 @@ from torchvision import models
 
 from repaudit.classifier import HeadCard
 from repaudit.heads import Row
-from repaudit.sources._head import find_head
+from repaudit.sources._head import classes_of, find_head
 
 CLASSES = 1000
 """Asked for where an architecture comes without a classifier by default."""
@@ -29,7 +30,7 @@ SIDES = (96, 128, 160, 192, 224, 256, 288, 384, 448, 512)
 """Of square images, smallest first: where a head is does not depend on the size."""
 SPREAD = 0.05
 """Of the weights of whatever may be a head: some architectures begin with zeros there, which prove nothing."""
-ONLY_SHAPES = ("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "Alias", "AsStrided", "Flatten")
+ONLY_SHAPES = ("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "Alias", "Flatten")
 """Steps of a graph that move no number to another place in its row."""
 
 
@@ -200,11 +201,24 @@ def _classes(logits: torch.Tensor) -> int:
 NO_CLASSIFIER = HeadCard(kind="none", reason="no classifier: it answers with a map of features")
 
 
+@dataclass(frozen=True)
+class Call:
+    """One run of a layer."""
+
+    layer: nn.Module
+    step: torch.autograd.graph.Node | None
+    """That made its output."""
+    numbers: int
+
+
 def _traced(network: nn.Module, side: int) -> tuple[HeadCard, int]:
     """The last linear layer whose output is the network's, but for steps that move no number."""
-    outputs: dict[str, tuple[nn.Module, torch.Tensor]] = {}
+    calls: dict[str, list[Call]] = defaultdict(list)
     hooks = [
-        layer.register_forward_hook(lambda layer, _, output, name=name: outputs.update({name: (layer, output)}))
+        # at once: what happens in place to an output later would pass for the layer's own last step
+        layer.register_forward_hook(
+            lambda layer, _, output, name=name: calls[name].append(Call(layer, output.grad_fn, output.numel()))
+        )
         for name, layer in network.named_modules()
         if isinstance(layer, nn.Linear | nn.Conv2d)
     ]
@@ -216,8 +230,11 @@ def _traced(network: nn.Module, side: int) -> tuple[HeadCard, int]:
         return NO_CLASSIFIER, 0
     step = logits.grad_fn
     while step is not None:
-        for name, (layer, output) in outputs.items():
-            if output.grad_fn is step and output.shape[1] == classes and output.numel() == logits.numel():
+        for name, made in calls.items():
+            layer, numbers = made[-1].layer, made[-1].numbers
+            if made[-1].step is step and classes_of(layer) == classes and numbers == logits.numel():
+                if len(made) > 1:
+                    return HeadCard(kind="none", reason=f"`{name}` runs {len(made)} times in one pass"), classes
                 kind = "1x1 convolution" if isinstance(layer, nn.Conv2d) else "linear"
                 return HeadCard(kind=kind, modules=(name,), feature_width=layer.weight.shape[1]), classes
         if not step.name().startswith(ONLY_SHAPES):

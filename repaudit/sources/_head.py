@@ -116,7 +116,7 @@ class Listening:
 
     def __init__(self, network: nn.Module) -> None:
         """Guesses the classes: as many as the last linear layer has outputs."""
-        widths = [width for layer in network.modules() if (width := _width(layer)) is not None]
+        widths = [width for layer in network.modules() if (width := classes_of(layer)) is not None]
         self._network, self._classes = network, widths[-1] if widths else None
         self._taps = [] if self._classes is None else _taps(network, self._classes)
 
@@ -169,11 +169,11 @@ def _taps(network: nn.Module, classes: int) -> list[Tap]:
     return [
         Tap(name, layer)
         for name, layer in network.named_modules()
-        if isinstance(layer, nn.Linear | nn.Conv2d) and _width(layer) == classes
+        if isinstance(layer, nn.Linear | nn.Conv2d) and classes_of(layer) == classes
     ]
 
 
-def _width(layer: nn.Module) -> int | None:
+def classes_of(layer: nn.Module) -> int | None:
     """How many classes a layer would tell apart if it were the head; None where it cannot be one."""
     if isinstance(layer, nn.Linear):
         return layer.out_features

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import timm
+from torch import nn
 from torchvision import models
 
 from repaudit.heads import read
@@ -67,6 +68,42 @@ def test_an_architecture_drawn_by_its_name_has_the_head_that_the_table_says(row,
     found = architectures.walked(architecture, first=architectures.Proof.SHAPES, at_most=SMALL)
 
     assert facts(found) == facts(row)
+
+
+class Ended(nn.Module):
+    """A convolution, a mean over positions where `pool`, and an end of one's own."""
+
+    def __init__(self, end, head, *, pool=True):
+        super().__init__()
+        self.stem, self.head, self.end, self.pool = nn.Conv2d(3, 8, 4, 4), head, end, pool
+
+    def forward(self, images):
+        features = self.stem(images)
+        return self.end(self.head, features.mean((2, 3)) if self.pool else features)
+
+
+ENDS = {
+    "a linear layer": (Ended(lambda head, f: head(f), nn.Linear(8, 5)), ("head",)),
+    "reshaped and back": (Ended(lambda head, f: head(f)[:, None].flatten(1), nn.Linear(8, 5)), ("head",)),
+    "a 1×1 convolution": (Ended(lambda head, f: head(f[:, :, None, None]).flatten(1), nn.Conv2d(8, 5, 1)), ("head",)),
+    "in place": (Ended(lambda head, f: head(f).relu_(), nn.Linear(8, 5)), ()),
+    "a sum in place": (Ended(lambda head, f: head(f).add_(f[:, :5].sin()), nn.Linear(8, 5)), ()),
+    "a wide convolution": (Ended(lambda head, f: head(f).flatten(1), nn.Conv2d(8, 5, 2), pool=False), ()),
+    "groups": (Ended(lambda head, f: head(f[:, :, None, None]).flatten(1), nn.Conv2d(8, 4, 1, groups=2)), ()),
+    "one number a class": (Ended(lambda head, f: head(f[:, None] * f.new_ones(5, 1)).flatten(1), nn.Linear(8, 1)), ()),
+    "run twice": (Ended(lambda head, f: head(f + head(f)[:, :1]), nn.Linear(8, 5)), ()),
+    "other places": (Ended(lambda head, f: head(f).as_strided((1, 5), (0, 0)), nn.Linear(8, 5)), ()),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_graph_shows_no_head_that_is_none(end, architectures):
+    network, layers = ENDS[end]
+
+    card, _ = architectures._traced(network.to("meta").eval(), 8)
+
+    assert card.modules == layers
+    assert (card.kind == "none") == (not layers)
 
 
 @pytest.mark.slow
