@@ -61,6 +61,7 @@ def evaluate(
     eight_bit: bool = False,
     classes: int | None = None,
     scout: Scout | None = None,
+    purpose: str | None = None,
 ) -> Evaluation:
     """Attacks each image until it is broken or the jobs of the setting are done.
 
@@ -82,6 +83,7 @@ def evaluate(
         classes: how many of the logits, from the first, are classes a label can have; the others only help to
             search. None: all.
         scout: a faster copy of the network for the search; its successes are asked of the network itself.
+        purpose: what progress calls it, where that is not `attack` and the setting's key.
 
     Raises:
         InvalidData: an image is not in [0, 1].
@@ -95,7 +97,8 @@ def evaluate(
         adversarials=adversarials,
         journal=journal,
     )
-    work = _Work(classifier, images, subjects, setting, seed, shape, progress, wanted, classes, eight_bit)
+    called = f"attack {setting.key}" if purpose is None else purpose
+    work = _Work(classifier, images, subjects, setting, seed, shape, progress, wanted, classes, eight_bit, called)
     ledger = Ledger(len(subjects.ids), Plan(setting.members(), subjects))
     _keep_freed_memory()
     known = work.known(ledger)
@@ -127,6 +130,7 @@ class _Work:
     wanted: Wanted
     classes: int | None
     eight_bit: bool
+    called: str
 
     def known(self, ledger: Ledger) -> int:
         """Images about which nothing has to be asked any more, because earlier runs did."""
@@ -171,7 +175,7 @@ class _Work:
         pool = Pool(plan, self.subjects, self.images, pending=pending, seed=self.seed, shape=self.shape, device=device)
         kind = Search if self.setting.votes == 1 else VotedSearch
         search = kind(asker, plan, pool, outcomes, rows=self.shape.rows, votes=self.setting.votes)
-        name = " ".join(part for part in ("attack", self.setting.key, title) if part)
+        name = f"{self.called} {title}".rstrip()
         with closing(pool), self._stage(name, pool, plan, known) as advance:
             while asked := search.round():
                 advance(asked)

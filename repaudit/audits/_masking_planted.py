@@ -66,15 +66,22 @@ def planted(case: Case[MaskingParameters], subjects: Subjects) -> Planted:
     binary = binary_classifier(case.classifier, tuple(fitted.values()))
     targets = Subjects(ids=images.ids, labels=images.labels, logits=np.zeros((len(fitted), 2), dtype=np.float32))
 
-    def broken(setting: Setting) -> np.ndarray:
+    def broken(setting: Setting, told: str) -> np.ndarray:
         evaluation = evaluate(
-            binary, images, targets, setting, seed=case.seed, shape=case.shape, progress=case.progress
+            binary,
+            images,
+            targets,
+            setting,
+            seed=case.seed,
+            shape=case.shape,
+            progress=case.progress,
+            purpose=f"gradient masking: {told} for planted adversarials",
         )
         return np.asarray(evaluation.outcome == CODES[Outcome.BROKEN])
 
     epsilon, steps = case.parameters.epsilon, case.parameters.steps
-    chance = broken(noise(epsilon, steps + 1))
-    found = broken(iterated(epsilon, steps, key="planted"))
+    chance = broken(noise(epsilon, steps + 1), "random search")
+    found = broken(iterated(epsilon, steps, key="planted"), "PGD")
     case.classifier.work.backward_rows += binary.work.backward_rows
     return Planted(len(readouts), found, chance)
 

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 HALF = 0.5
 """The radius within which every image can become the same grey one."""
 HALF_STEPS = 100
+_PURPOSES = {
+    "iterated": "PGD",
+    "one_step": "one step",
+    "black_box": "Square",
+    "noise": "random search",
+    "adaptive": "APGD",
+    "half": "PGD at radius 1/2",
+}
+"""By key; the others are PGD at another radius."""
 MULTIPLES = (0.5, 2.0, 4.0)
 """Other radii, in units of the battery's, that success must rise with."""
 
@@ -128,4 +137,11 @@ def run(
             shape=case.shape,
             progress=case.progress,
             journal=journal,
+            purpose=purpose(setting),
         )
+
+
+def purpose(setting: Setting) -> str:
+    """What progress calls one of the battery's attacks."""
+    known = _PURPOSES.get(setting.key, f"PGD at radius {setting.threat.epsilon * 255:.3g}/255")
+    return f"gradient masking: {known}"

@@ -97,6 +97,7 @@ def _step(case: Case[P], rows: np.ndarray, epsilon: float | str) -> _Step:
         shape=case.shape,
         progress=case.progress,
         kept=frozenset(ids),
+        purpose=f"features under one step of {setting.threat.epsilon * 255:.3g}/255",
     )
     shrink, last = np.full(len(rows), np.nan), evaluation.last
     if evidence.features is not None and last is not None:

@@ -198,6 +198,7 @@ def _search(case: Case[P], evaluation: Evaluation, watched: Watched, *, too_larg
             seed=case.seed,
             shape=case.shape,
             progress=case.progress,
+            purpose=f"telling radius of {evaluation.setting.key}: {epsilon:.3g} tried",
         )
         trials.append(Trial(found))
         asr = trials[-1].asr
