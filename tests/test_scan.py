@@ -198,7 +198,7 @@ def test_images_that_are_not_there_are_missed_before_the_model_is_looked_for(tmp
 
 def test_an_embedded_model_of_another_name_is_refused_with_the_one_that_exists():
     with pytest.raises(InvalidModel) as refused:
-        scan("embedded:digit", DATA)
+        scan("embedded:digits-cn", DATA)
     assert "embedded:digits-cnn" in refused.value.remedy
 
 
