@@ -17,6 +17,7 @@ PACKAGES = (
 BUILDS = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime")}
 """Distributions that bring the same package along."""
 ABSENT = "absent"
+NETWORK = "only for timm/torchvision names whose weights are not here yet; never with --offline"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class Diagnosis:
     """Why nothing can be kept there."""
     data: tuple[str, ...]
     """Data references that would work here without a path."""
+    network: str
+    """When the network is used."""
 
 
 def diagnose() -> Diagnosis:
@@ -70,6 +73,7 @@ def diagnose() -> Diagnosis:
         cache_writable=obstacle is None,
         cache_obstacle=obstacle,
         data=tuple(_data_found()),
+        network=NETWORK,
     )
 
 

@@ -119,3 +119,14 @@ def test_an_onnxruntime_that_is_missing_or_broken_has_no_providers(monkeypatch, 
     assert found.providers == ()
     assert found.packages["onnxruntime"].endswith(said)
     assert "providers" not in capsys.readouterr().out
+
+
+def test_what_is_printed_stands_in_the_json_too(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("REPAUDIT_CACHE", str(tmp_path))
+    main(["doctor", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    main(["doctor"])
+    printed = " ".join(capsys.readouterr().out.split())
+
+    assert f"network {found['network']}" in printed
+    assert f"onnxruntime providers: {', '.join(found['providers'])}" in printed

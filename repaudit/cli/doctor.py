@@ -45,13 +45,12 @@ def doctor(
     for label, items in (
         ("packages", [f"{name} {number}" for name, number in found.packages.items()]),
         ("devices", found.devices),
-        *((("providers", [f"{', '.join(found.providers)} (of onnxruntime)"]),) if found.providers else ()),
+        *((("onnx", ["onnxruntime providers: " + ", ".join(found.providers)]),) if found.providers else ()),
         ("cache", [f"{found.cache_folder} ({state})"]),
         ("data", found.data),
+        ("network", [found.network]),
     ):
         typer.echo(_wrapped(label, items, width))
-    network = "only for timm/torchvision names whose weights are not here yet; never with --offline"
-    typer.echo(_wrapped("network", [network], width))
 
 
 def _wrapped(label: str, items: Sequence[str], width: int) -> str:
