@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 LARGEST_KEPT = 31 << 20
 """Bytes, just below the largest threshold that glibc adapts to."""
+SHORT = 1000
+"""Queries an image up to which progress counts images: the first ends soon enough to tell how long the rest takes."""
 LOOK_EVERY = 64
 """Rounds of queries after which it is looked up how many are left, which takes a moment with many images."""
 
@@ -184,7 +186,7 @@ class _Work:
 
     @contextmanager
     def _stage(self, name: str, pool: Pool, plan: Plan, known: int) -> Iterator[Callable[[int], None]]:
-        """Shows images of a single attack; of a protocol queries, because one image can take thousands."""
+        """Shows images of a short attack; else queries, because one image can take thousands."""
         before, n = pool.left, len(self.subjects.ids)
         if before == n > 0:
             if known == n:
@@ -193,7 +195,7 @@ class _Work:
             return
         if known:
             name = f"{name} ({known:,} of {n:,} images known from before)"
-        single = len(plan.members) == 1
+        single = len(plan.members) == 1 and int(plan.queries.sum()) <= SHORT
         total = n - before if single else pool.outstanding()
         done = rounds = 0
         with self.progress.stage(name, total, "images" if single else "queries") as stage:

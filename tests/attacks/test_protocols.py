@@ -167,6 +167,16 @@ def test_progress_of_a_protocol_counts_queries_and_takes_off_what_broken_images_
     assert progress.spared > 0
 
 
+@pytest.mark.parametrize(("queries", "opened"), [(50, (43, "images")), (1500, (43 * 1501, "queries"))])
+def test_progress_of_one_attack_counts_queries_where_an_image_takes_thousands(attack, watching, queries, opened):
+    progress = watching()
+
+    attack({"name": "square", "epsilon": 1.0, "queries": queries}, progress=progress)
+
+    assert progress.opened == ("attack square", *opened)
+    assert progress.advanced + progress.spared == opened[0]
+
+
 def test_progress_after_an_interruption_counts_only_what_is_left(attack, journal, tmp_path, watching):
     whole = journal()
     evaluation = attack(journal=whole)
