@@ -99,6 +99,9 @@ class OnnxNetwork(nn.Module):
         values = images.detach().contiguous().cpu().numpy().astype(self._type, copy=False)
         size = self._end.shape[0] or (1 if self._one_by_one else len(values))
         copies = size if self._one_by_one else 1  # a fixed batch is filled with the one image
+        place = np.arange(len(values))
+        if size == copies:
+            values, place = _apart(values)
         values = values.repeat(copies, axis=0)
         missing = -len(values) % size
         if missing:
@@ -107,7 +110,8 @@ class OnnxNetwork(nn.Module):
         runs = [self._session.run(names or self._names, {self._end.input: part}) for part in parts]
         columns = runs[0] if len(runs) == 1 else [np.concatenate(column) for column in zip(*runs, strict=True)]
         answers = [torch.from_numpy(np.asarray(column, dtype=np.float32)).to(images.device) for column in columns]
-        return [answer[::copies][: len(images)] for answer in self._shaped(answers)]
+        wanted = torch.from_numpy(place).to(images.device)
+        return [answer[::copies][wanted] for answer in self._shaped(answers)]
 
     def _ask_twin(self, images: torch.Tensor) -> list[torch.Tensor]:
         if self.twin is None:
@@ -129,6 +133,13 @@ class OnnxNetwork(nn.Module):
         if feature.dim() <= 2 or self._end.head is None:
             return feature
         return feature.flatten(2).mean(2) if self._end.head.positions_last else feature.flatten(1, -2).mean(1)
+
+
+def _apart(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first image and those that differ from it, and which of them answers for each: padding is asked once."""
+    asked = (values != values[:1]).reshape(len(values), -1).any(axis=1)
+    asked[0] = True
+    return values[asked], np.where(asked, np.cumsum(asked) - 1, 0)
 
 
 def prove_head(

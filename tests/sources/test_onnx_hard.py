@@ -143,6 +143,24 @@ def test_a_dynamically_quantised_graph_answers_the_same_beside_any_neighbours(tm
     assert any("asked one image at a time" in note for note in classifier.card.notes)
 
 
+def test_padding_of_a_graph_that_is_asked_image_by_image_is_asked_once(tmp_path, colour, images):
+    classifier = load_model(saved(Recipe(batch=1).model(), tmp_path / "one.onnx"), preprocess=colour)
+    running, calls = classifier.network._session, []
+
+    class Counting:
+        def run(self, names, fed):
+            calls.append(len(next(iter(fed.values()))))
+            return running.run(names, fed)
+
+    classifier.network._session = Counting()
+    together = torch.cat([images[:2], images[:1], images[2:3], images[:1]])
+
+    answers = classifier.logits(together)
+
+    np.testing.assert_allclose(answers.numpy(), Recipe().logits(normalised(together)), rtol=1e-4, atol=1e-4)
+    assert calls == [1, 1, 1]
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_float_head_on_a_quantised_network_is_found_and_proved(tmp_path, colour):
     card = load_model(quantized(tmp_path / "q.onnx", "all but the head"), preprocess=colour).card
