@@ -42,7 +42,8 @@ def heard():
 def test_a_log_has_a_line_where_something_ends(heard):
     _, hear, _, stream = heard
     for event in (
-        Began("onehot-seed0", 0), epoch("onehot-seed0", 1), Trained("onehot-seed0", 0.91, False), Audited("onehot-seed0", 0),
+        Began("onehot-seed0", 0), epoch("onehot-seed0", 1), Trained("onehot-seed0", 0.91, False),
+        Audited("onehot-seed0", 0),
         Trained("vs-seed0", 0.93, True), Paused("vs-seed0"),
     ):  # fmt: skip
         hear(event)
