@@ -22,8 +22,8 @@ STRONG = ("--set", "robustness.attacks=[{name: pgd, epsilon: 0.15, steps: 10, st
         (("--set", "robustness.attacks=[{name: pgd_s, epsilon: 8}]"), "8/255"),
     ],
 )
-def test_mistakes_are_refused_with_what_is_wrong_and_what_mends_it(repaudit, more, told):
-    done = repaudit(*SCAN, *more)
+def test_mistakes_are_refused_with_what_is_wrong_and_what_mends_it(called, more, told):
+    done = called(*SCAN, *more)
 
     assert done.returncode == 2, done.stderr
     assert told in done.stderr
@@ -31,10 +31,10 @@ def test_mistakes_are_refused_with_what_is_wrong_and_what_mends_it(repaudit, mor
     assert "Traceback" not in done.stderr
 
 
-def test_virtual_classes_of_another_width_are_refused_before_anything_is_measured(repaudit, tmp_path):
+def test_virtual_classes_of_another_width_are_refused_before_anything_is_measured(called, tmp_path):
     save_file({"weight": torch.zeros(3, 7), "bias": torch.zeros(3)}, tmp_path / "virtual.safetensors")
 
-    done = repaudit(*SCAN, "--set", "robustness.virtual_head=virtual.safetensors", "-o", "report.json")
+    done = called(*SCAN, "--set", "robustness.virtual_head=virtual.safetensors", "-o", "report.json")
 
     assert done.returncode == 2, done.stderr
     assert "width 7" in done.stderr
@@ -42,10 +42,10 @@ def test_virtual_classes_of_another_width_are_refused_before_anything_is_measure
     assert not (tmp_path / "report.json").exists()
 
 
-def test_a_surrogate_that_cannot_be_loaded_is_refused_before_anything_is_measured(repaudit, tmp_path):
+def test_a_surrogate_that_cannot_be_loaded_is_refused_before_anything_is_measured(called, tmp_path):
     asked = ("--audits", "accuracy,masking", "--set", "masking.surrogate=resnet2000")
 
-    done = repaudit("scan", "embedded:digits-cnn", "--data", "digits", *asked, "-o", "report.json")
+    done = called("scan", "embedded:digits-cnn", "--data", "digits", *asked, "-o", "report.json")
 
     assert done.returncode == 2, done.stderr
     assert "masking.surrogate: " in done.stderr
@@ -73,16 +73,16 @@ def test_mistakes_in_a_profile_are_refused_before_anything_is_loaded(raw, told):
     assert refused.value.remedy
 
 
-def test_a_decimal_close_to_a_fraction_of_255_is_hinted_at(repaudit, tmp_path):
-    done = repaudit(*SCAN, "--set", "robustness.attacks=[{name: pgd_s, epsilon: 0.031}]", "-o", "-")
+def test_a_decimal_close_to_a_fraction_of_255_is_hinted_at(called, tmp_path):
+    done = called(*SCAN, "--set", "robustness.attacks=[{name: pgd_s, epsilon: 0.031}]", "-o", "-")
 
     assert done.returncode == 0, done.stderr
     warnings = {warning["code"]: warning["message"] for warning in json.loads(done.stdout)["warnings"]}
     assert "8/255" in warnings["epsilon-rounded"]
 
 
-def test_adversarials_lie_in_the_folder_of_the_report(repaudit, tmp_path):
-    done = repaudit(*SCAN, *STRONG, "-o", "out", "--save-adversarials")
+def test_adversarials_lie_in_the_folder_of_the_report(called, tmp_path):
+    done = called(*SCAN, *STRONG, "-o", "out", "--save-adversarials")
 
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -92,10 +92,10 @@ def test_adversarials_lie_in_the_folder_of_the_report(repaudit, tmp_path):
         assert float(stored.metadata()["epsilon"]) == 0.15
 
 
-def test_each_radius_of_a_list_has_all_its_adversarials_in_its_file(repaudit, tmp_path):
+def test_each_radius_of_a_list_has_all_its_adversarials_in_its_file(called, tmp_path):
     radii = "robustness.attacks=[{name: pgd_s, key: p, epsilon: [0.05, 0.15], step_size: 0.02}]"
 
-    done = repaudit(*SCAN, "--set", radii, "-o", "out", "--save-adversarials")
+    done = called(*SCAN, "--set", radii, "-o", "out", "--save-adversarials")
 
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "out" / "report.json").read_text())["figures"]
@@ -110,9 +110,9 @@ def test_each_radius_of_a_list_has_all_its_adversarials_in_its_file(repaudit, tm
     assert all((large[name] == image).all() for name, image in small.items())
 
 
-def test_a_list_of_radii_gives_figures_that_never_rise(repaudit):
+def test_a_list_of_radii_gives_figures_that_never_rise(called):
     radii = "robustness.attacks=[{name: pgd_s, key: p, epsilon: [0.02, 0.1, 0.2, 0.4], step_size: 0.02}]"
-    done = repaudit(*SCAN, "--set", radii, "-o", "-")
+    done = called(*SCAN, "--set", radii, "-o", "-")
 
     assert done.returncode == 0, done.stderr
     metrics = json.loads(done.stdout)["metrics"]
@@ -122,9 +122,9 @@ def test_a_list_of_radii_gives_figures_that_never_rise(repaudit):
     assert shares[0] > shares[-1]
 
 
-def test_bfloat16_gives_the_shares_of_float32(repaudit):
+def test_bfloat16_gives_the_shares_of_float32(called):
     reports = [
-        json.loads(repaudit(*SCAN, *STRONG, "--dtype", dtype, "-o", "-").stdout) for dtype in ("float32", "bfloat16")
+        json.loads(called(*SCAN, *STRONG, "--dtype", dtype, "-o", "-").stdout) for dtype in ("float32", "bfloat16")
     ]
     names = [f"robustness.pgd.{name}" for name in ("asr", "robust_accuracy", "error_share")]
 

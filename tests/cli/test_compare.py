@@ -26,8 +26,8 @@ def reports(save_report, tmp_path):
     return tmp_path
 
 
-def test_models_are_put_side_by_side_and_the_first_is_the_reference(repaudit, reports):
-    done = repaudit("compare", "good", "bad/report.json")
+def test_models_are_put_side_by_side_and_the_first_is_the_reference(called, reports):
+    done = called("compare", "good", "bad/report.json")
 
     assert done.returncode == 0, done.stderr
     assert "2 models on 60 images" in done.stdout
@@ -35,15 +35,15 @@ def test_models_are_put_side_by_side_and_the_first_is_the_reference(repaudit, re
     assert "worse" in done.stdout
     assert done.stderr == ""
     assert max(map(len, done.stdout.splitlines())) <= 100
-    assert "better" in repaudit("compare", "bad", "good").stdout
+    assert "better" in called("compare", "bad", "good").stdout
 
 
-def test_a_worse_model_is_no_failure(repaudit, reports):
-    assert repaudit("compare", "good", "bad").returncode == 0
+def test_a_worse_model_is_no_failure(called, reports):
+    assert called("compare", "good", "bad").returncode == 0
 
 
-def test_json_on_stdout_is_all_there_is_on_stdout(repaudit, reports):
-    done = repaudit("compare", "good", "bad", "-o", "-")
+def test_json_on_stdout_is_all_there_is_on_stdout(called, reports):
+    done = called("compare", "good", "bad", "-o", "-")
 
     values = json.loads(done.stdout)
     assert done.returncode == 0
@@ -51,10 +51,10 @@ def test_json_on_stdout_is_all_there_is_on_stdout(repaudit, reports):
     assert values["rows"][1]["tally"]["worse"] == ["accuracy.top1", "calibration.nll"]
 
 
-def test_every_format_is_written_with_its_mark_and_again_over_itself(repaudit, reports):
+def test_every_format_is_written_with_its_mark_and_again_over_itself(called, reports):
     wanted = [part for name in MARKS for part in ("-o", name)]
 
-    first, again = repaudit("compare", "good", "bad", *wanted), repaudit("compare", "good", "bad", *wanted)
+    first, again = called("compare", "good", "bad", *wanted), called("compare", "good", "bad", *wanted)
 
     assert (first.returncode, again.returncode) == (0, 0), again.stderr
     assert first.stderr.splitlines() == [f"comparison: {name}" for name in MARKS]
@@ -66,7 +66,7 @@ def test_every_format_is_written_with_its_mark_and_again_over_itself(repaudit, r
 
 
 @pytest.mark.parametrize("name", ["own.json", "own.html", "own.md", "own.csv", "good/report.json", "empty.md"])
-def test_what_is_no_comparison_of_ours_is_never_overwritten(repaudit, reports, name):
+def test_what_is_no_comparison_of_ours_is_never_overwritten(called, reports, name):
     path = reports / name
     content = {
         "own.json": '{"tool": {"name": "repaudit"}, "mine": 1}',
@@ -79,7 +79,7 @@ def test_what_is_no_comparison_of_ours_is_never_overwritten(repaudit, reports, n
         path.write_text(content)
     before = path.read_bytes()
 
-    done = repaudit("compare", "good", "bad", "-o", name)
+    done = called("compare", "good", "bad", "-o", name)
 
     assert done.returncode == 2
     assert "is no comparison of repaudit" in done.stderr
@@ -98,9 +98,9 @@ def test_what_is_no_comparison_of_ours_is_never_overwritten(repaudit, reports, n
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_compared(
-    repaudit, reports, output, problem, remedy
+    called, reports, output, problem, remedy
 ):
-    done = repaudit("compare", "good", "bad", "-o", output)
+    done = called("compare", "good", "bad", "-o", output)
 
     assert done.returncode == 2
     assert problem in done.stderr
@@ -120,8 +120,8 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_compared
         (("good", "bad", "--publish"), "--published"),
     ],
 )
-def test_a_mistake_is_exit_status_2_with_what_mends_it(repaudit, reports, arguments, told):
-    done = repaudit("compare", *arguments)
+def test_a_mistake_is_exit_status_2_with_what_mends_it(called, reports, arguments, told):
+    done = called("compare", *arguments)
 
     assert done.returncode == 2
     assert told in done.stderr
@@ -130,32 +130,32 @@ def test_a_mistake_is_exit_status_2_with_what_mends_it(repaudit, reports, argume
 
 
 @pytest.mark.parametrize("content", ['{"schema_version": "1.0", "tool"', "not json", '{"schema_version": "2.0"}', ""])
-def test_a_truncated_foreign_or_newer_report_is_exit_status_2(repaudit, reports, content):
+def test_a_truncated_foreign_or_newer_report_is_exit_status_2(called, reports, content):
     (reports / "bad" / "report.json").write_text(content)
 
-    done = repaudit("compare", "good", "bad")
+    done = called("compare", "good", "bad")
 
     assert done.returncode == 2
     assert "bad/report.json" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_comparison_is_no_report(repaudit, reports):
-    repaudit("compare", "good", "bad", "-o", "c.json")
+def test_a_comparison_is_no_report(called, reports):
+    called("compare", "good", "bad", "-o", "c.json")
 
-    done = repaudit("compare", "good", "c.json")
+    done = called("compare", "good", "c.json")
 
     assert done.returncode == 2
     assert "c.json is a comparison of several reports" in done.stderr
 
 
-def test_other_images_are_exit_status_2_with_the_differences_unless_allowed(repaudit, reports):
+def test_other_images_are_exit_status_2_with_the_differences_unless_allowed(called, reports):
     content = json.loads((reports / "bad" / "report.json").read_text())
     content["data"] |= {"subset": "first 60", "fingerprint": "f" * 64}
     (reports / "bad" / "report.json").write_text(json.dumps(content))
 
-    refused = repaudit("compare", "good", "bad")
-    allowed = repaudit("compare", "good", "bad", "--allow-different-data")
+    refused = called("compare", "good", "bad")
+    allowed = called("compare", "good", "bad", "--allow-different-data")
 
     assert refused.returncode == 2
     assert refused.stdout == ""
@@ -167,18 +167,18 @@ def test_other_images_are_exit_status_2_with_the_differences_unless_allowed(repa
     assert "Differences to the reference" not in allowed.stdout
 
 
-def test_a_report_without_its_rows_is_compared_as_far_as_that_goes(repaudit, reports):
+def test_a_report_without_its_rows_is_compared_as_far_as_that_goes(called, reports):
     (reports / "bad" / "per_image.npz").unlink()
 
-    done = repaudit("compare", "good", "bad")
+    done = called("compare", "good", "bad")
 
     assert done.returncode == 0, done.stderr
     assert "not paired" in done.stdout
     assert "per_image.npz" in done.stdout
 
 
-def test_published_rows_stand_beside_and_columns_are_chosen(repaudit, reports):
-    done = repaudit("compare", "good", "bad", "--published", "rs", "--metrics", "ece,top1", "--sort", "ece")
+def test_published_rows_stand_beside_and_columns_are_chosen(called, reports):
+    done = called("compare", "good", "bad", "--published", "rs", "--metrics", "ece,top1", "--sort", "ece")
 
     assert done.returncode == 0, done.stderr
     assert "ResNet50, Baseline, ImageNet" in done.stdout
@@ -213,16 +213,16 @@ def test_comparing_needs_no_heavy_library(reports, environment):
     assert done.returncode == 0, done.stderr
 
 
-def test_help_fits_eighty_columns_and_every_flag_is_an_environment_variable(repaudit, reports):
+def test_help_fits_eighty_columns_and_every_flag_is_an_environment_variable(called, reports):
     from typer.main import get_command
 
     from repaudit.cli.app import app
 
-    text = repaudit("compare", "--help", COLUMNS="80").stdout
+    text = called("compare", "--help", COLUMNS="80").stdout
     flags = [parameter for parameter in get_command(app).commands["compare"].params if parameter.opts[0][0] == "-"]
     named = {max(flag.opts, key=len): flag.envvar for flag in flags if "--help" not in flag.opts}
 
     assert max(map(len, text.splitlines())) <= 80
     assert named == {flag: f"REPAUDIT_{flag.removeprefix('--').replace('-', '_').upper()}" for flag in named}
-    done = repaudit("compare", "good", "bad", REPAUDIT_METRICS="ece", REPAUDIT_SORT="ece")
+    done = called("compare", "good", "bad", REPAUDIT_METRICS="ece", REPAUDIT_SORT="ece")
     assert "top1" not in done.stdout.partition("Next:")[0]

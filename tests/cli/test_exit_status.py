@@ -1,4 +1,4 @@
-"""Every documented exit status, through a real subprocess."""
+"""Every documented exit status: of the program as it is called, and of a process where signals come from outside."""
 
 import json
 import signal
@@ -17,32 +17,32 @@ def gates(tmp_path, *lines):
     return path
 
 
-def test_a_scan_without_gates_ends_with_0(repaudit, model_file):
-    done = repaudit("scan", f"py:{model_file}:build", "--data", "digits", *FAST)
+def test_a_scan_without_gates_ends_with_0(called, model_file):
+    done = called("scan", f"py:{model_file}:build", "--data", "digits", *FAST)
 
     assert done.returncode == 0, done.stderr
     assert "top1" in done.stdout
     assert "Traceback" not in done.stderr
 
 
-def test_a_gate_that_holds_ends_with_0(repaudit, model_file, tmp_path):
-    done = repaudit(
+def test_a_gate_that_holds_ends_with_0(called, model_file, tmp_path):
+    done = called(
         "scan", f"py:{model_file}:build", "-d", "digits", "-p", gates(tmp_path, "top1 >= 0.5", "ece <= 0.9 @95%")
     )
 
     assert done.returncode == 0, done.stderr
 
 
-def test_a_gate_that_fails_ends_with_1_and_says_which_number_decided(repaudit, model_file, tmp_path):
-    done = repaudit("scan", f"py:{model_file}:build", "-d", "digits", "-p", gates(tmp_path, "top1 >= 0.999"))
+def test_a_gate_that_fails_ends_with_1_and_says_which_number_decided(called, model_file, tmp_path):
+    done = called("scan", f"py:{model_file}:build", "-d", "digits", "-p", gates(tmp_path, "top1 >= 0.999"))
 
     assert done.returncode == 1, done.stderr
     assert "FAIL" in done.stdout
     assert "0.999" in done.stdout
 
 
-def test_exit_zero_hides_a_failed_gate(repaudit, model_file, tmp_path):
-    done = repaudit(
+def test_exit_zero_hides_a_failed_gate(called, model_file, tmp_path):
+    done = called(
         "scan", f"py:{model_file}:build", "-d", "digits", "-p", gates(tmp_path, "top1 >= 0.999"), "--exit-zero"
     )
 
@@ -50,7 +50,7 @@ def test_exit_zero_hides_a_failed_gate(repaudit, model_file, tmp_path):
     assert "FAIL" in done.stdout
 
 
-def test_a_gate_on_something_not_measured_fails(repaudit, model_file, tmp_path):
+def test_a_gate_on_something_not_measured_fails(called, model_file, tmp_path):
     flat = tmp_path / "flat.py"
     flat.write_text(
         "import torch\n"
@@ -66,7 +66,7 @@ def test_a_gate_on_something_not_measured_fails(repaudit, model_file, tmp_path):
     )
     profile = tmp_path / "mine.yaml"
     profile.write_text("audits: [geometry]\ngates: [geometry.rms <= 100]\n")
-    done = repaudit("scan", f"py:{flat}:build", "-d", "digits", "-p", profile)
+    done = called("scan", f"py:{flat}:build", "-d", "digits", "-p", profile)
 
     assert done.returncode == 1, done.stdout + done.stderr
     assert "not measured" in done.stdout
@@ -95,8 +95,8 @@ def test_a_gate_on_something_not_measured_fails(repaudit, model_file, tmp_path):
         (("nonsense",), "nonsense"),
     ],
 )
-def test_a_command_that_must_change_ends_with_2_and_names_what_mends_it(repaudit, model_file, arguments, words):
-    done = repaudit(*[f"py:{model_file}:build" if part == "MODEL" else part for part in arguments])
+def test_a_command_that_must_change_ends_with_2_and_names_what_mends_it(called, model_file, arguments, words):
+    done = called(*[f"py:{model_file}:build" if part == "MODEL" else part for part in arguments])
 
     assert done.returncode == 2, done.stdout + done.stderr
     assert words in done.stderr
@@ -117,12 +117,12 @@ def test_a_command_that_must_change_ends_with_2_and_names_what_mends_it(repaudit
     ],
 )
 def test_a_gate_that_could_not_be_judged_ends_with_2_before_the_model_is_even_looked_for(
-    repaudit, tmp_path, gate, remedy
+    called, tmp_path, gate, remedy
 ):
     (tmp_path / "mine.yaml").write_text(
         f"audits:\n  accuracy: {{}}\n  calibration: {{}}\n  robustness: {{attacks: [fgsm]}}\ngates:\n  - {gate}\n"
     )
-    done = repaudit("scan", "no-such-model", "-d", "digits", "-p", "mine.yaml", "-o", "report.json")
+    done = called("scan", "no-such-model", "-d", "digits", "-p", "mine.yaml", "-o", "report.json")
 
     assert done.returncode == 2, done.stdout
     assert f"mine.yaml:6: gate `{gate}`" in done.stderr
@@ -131,10 +131,10 @@ def test_a_gate_that_could_not_be_judged_ends_with_2_before_the_model_is_even_lo
 
 
 def test_an_interval_that_a_single_image_cannot_give_fails_its_gate_and_leaves_the_report_complete(
-    repaudit, model_file, tmp_path
+    called, model_file, tmp_path
 ):
     profile = gates(tmp_path, "nll <= 9 @95%", "top1 >= 0.0")
-    done = repaudit("scan", f"py:{model_file}:build", "-d", "digits", "-n", "1", "-p", profile, "-o", "report.json")
+    done = called("scan", f"py:{model_file}:build", "-d", "digits", "-n", "1", "-p", profile, "-o", "report.json")
 
     assert done.returncode == 1, done.stderr
     report = json.loads((tmp_path / "report.json").read_text())
@@ -142,10 +142,10 @@ def test_an_interval_that_a_single_image_cannot_give_fails_its_gate_and_leaves_t
     assert [gate["outcome"] for gate in report["gates"]] == ["not measured", "pass"]
 
 
-def test_a_crash_inside_one_audit_ends_with_3_and_keeps_the_others(repaudit, model_file, tmp_path):
+def test_a_crash_inside_one_audit_ends_with_3_and_keeps_the_others(called, model_file, tmp_path):
     profile = tmp_path / "mine.yaml"
     profile.write_text("audits: {accuracy: {}, robustness: {attacks: [fgsm], limit: 16}}\ngates: [top1 >= 0.5]\n")
-    done = repaudit("scan", f"py:{model_file}:broken", "-d", "digits", "-p", profile, "-o", "report.json")
+    done = called("scan", f"py:{model_file}:broken", "-d", "digits", "-p", profile, "-o", "report.json")
 
     assert done.returncode == 3, done.stdout + done.stderr
     report = json.loads((tmp_path / "report.json").read_text())
@@ -157,12 +157,12 @@ def test_a_crash_inside_one_audit_ends_with_3_and_keeps_the_others(repaudit, mod
     assert "Traceback" not in done.stderr
 
 
-def test_a_report_that_is_not_complete_never_replaces_one_that_is(repaudit, model_file, tmp_path):
+def test_a_report_that_is_not_complete_never_replaces_one_that_is(called, model_file, tmp_path):
     profile = tmp_path / "mine.yaml"
     profile.write_text("audits: {accuracy: {}, robustness: {attacks: [fgsm], limit: 16}}\n")
-    repaudit("scan", f"py:{model_file}:build", "-d", "digits", "-p", profile, "-o", "report.json")
+    called("scan", f"py:{model_file}:build", "-d", "digits", "-p", profile, "-o", "report.json")
     complete = (tmp_path / "report.json").read_text()
-    done = repaudit("scan", f"py:{model_file}:broken", "-d", "digits", "-p", profile, "-o", "report.json")
+    done = called("scan", f"py:{model_file}:broken", "-d", "digits", "-p", profile, "-o", "report.json")
 
     assert done.returncode == 3
     assert json.loads(complete)["run"]["status"] == "complete"
@@ -171,8 +171,8 @@ def test_a_report_that_is_not_complete_never_replaces_one_that_is(repaudit, mode
     assert "report.partial.json" in done.stderr
 
 
-def test_a_network_that_exits_with_0_is_not_a_passed_scan(repaudit, model_file):
-    done = repaudit("scan", f"py:{model_file}:leaves", "-d", "digits", *FAST)
+def test_a_network_that_exits_with_0_is_not_a_passed_scan(called, model_file):
+    done = called("scan", f"py:{model_file}:leaves", "-d", "digits", *FAST)
 
     assert done.returncode in {2, 3}, done.stdout
     assert done.stderr

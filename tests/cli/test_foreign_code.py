@@ -36,9 +36,9 @@ def network_file(tmp_path):
     return path
 
 
-def test_images_of_another_size_end_with_2_and_following_the_remedy_ends_with_0(repaudit, network_file, tmp_path):
+def test_images_of_another_size_end_with_2_and_following_the_remedy_ends_with_0(called, network_file, tmp_path):
     command = ("scan", f"py:{network_file.name}:wide", "-d", "digits", "--audits", "accuracy")
-    done = repaudit(*command, "-o", "report.json")
+    done = called(*command, "-o", "report.json")
     mended = re.search(r"--preprocess FILE\.yaml with (.*)", done.stderr)
 
     assert done.returncode == 2, done.stderr
@@ -49,13 +49,13 @@ def test_images_of_another_size_end_with_2_and_following_the_remedy_ends_with_0(
     assert not (tmp_path / "report.json").exists()
 
     (tmp_path / "mine.yaml").write_text(re.sub(r", (?=\w+:)", "\n", mended[1]) + "\n")
-    again = repaudit(*command, "--preprocess", "mine.yaml")
+    again = called(*command, "--preprocess", "mine.yaml")
 
     assert again.returncode == 0, again.stderr
 
 
-def test_a_factory_that_ends_the_program_ends_with_2_and_is_named(repaudit, network_file):
-    done = repaudit("scan", f"py:{network_file.name}:leaves", "-d", "digits", "--audits", "accuracy")
+def test_a_factory_that_ends_the_program_ends_with_2_and_is_named(called, network_file):
+    done = called("scan", f"py:{network_file.name}:leaves", "-d", "digits", "--audits", "accuracy")
 
     assert done.returncode == 2, done.stderr
     assert "own.py" in done.stderr

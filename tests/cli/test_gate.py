@@ -62,40 +62,40 @@ def gates(*texts):
         ("fgsm.asr <= 0.5", 2, "fgsm.asr"),
     ],
 )
-def test_a_saved_report_is_judged_by_other_gates(repaudit, beside, gate, status, told):
-    done = repaudit("gate", "good", *gates(gate))
+def test_a_saved_report_is_judged_by_other_gates(called, beside, gate, status, told):
+    done = called("gate", "good", *gates(gate))
 
     assert done.returncode == status, done.stderr
     assert told in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_without_a_profile_the_reports_own_gates_are_judged_again(repaudit, beside):
+def test_without_a_profile_the_reports_own_gates_are_judged_again(called, beside):
     content = json.loads((beside / "good" / "report.json").read_text())
     content["profile"]["resolved"]["gates"] = ["top1 >= 0.999"]
     (beside / "good" / "report.json").write_text(json.dumps(content))
 
-    done = repaudit("gate", "good/report.json", "-q")
+    done = called("gate", "good/report.json", "-q")
 
     assert done.returncode == 1, done.stderr
     assert "top1 >= 0.999" in done.stdout
 
 
-def test_without_any_gate_there_is_nothing_to_judge(repaudit, beside):
-    done = repaudit("gate", "good")
+def test_without_any_gate_there_is_nothing_to_judge(called, beside):
+    done = called("gate", "good")
 
     assert done.returncode == 2
     assert "there is no gate" in done.stderr
 
 
 @pytest.mark.parametrize("status", [3, 130])
-def test_a_report_that_is_not_complete_is_no_verdict(repaudit, beside, status):
+def test_a_report_that_is_not_complete_is_no_verdict(called, beside, status):
     content = json.loads((beside / "good" / "report.json").read_text())
     content["run"] |= {"status": "partial", "exit_code": status, "message": "interrupted"}
     (beside / "good" / "report.json").write_text(json.dumps(content))
 
-    assert repaudit("gate", "good", *gates("top1 >= 0.9")).returncode == status
-    assert repaudit("gate", "good", *gates("top1 >= 0.999"), "--exit-zero").returncode == status
+    assert called("gate", "good", *gates("top1 >= 0.9")).returncode == status
+    assert called("gate", "good", *gates("top1 >= 0.999"), "--exit-zero").returncode == status
 
 
 @pytest.mark.parametrize(
@@ -110,14 +110,14 @@ def test_a_report_that_is_not_complete_is_no_verdict(repaudit, beside, status):
         ("bad", "worse(ece) <= 0.5", "good", 0),
     ],
 )
-def test_a_report_is_judged_beside_another_on_the_same_images(repaudit, beside, report, gate, baseline, status):
-    done = repaudit("gate", report, "--baseline", baseline, *gates(gate))
+def test_a_report_is_judged_beside_another_on_the_same_images(called, beside, report, gate, baseline, status):
+    done = called("gate", report, "--baseline", baseline, *gates(gate))
 
     assert done.returncode == status, done.stdout + done.stderr
 
 
-def test_what_decided_a_relative_gate_and_what_it_could_have_found_are_told(repaudit, beside):
-    done = repaudit("gate", "bad", "--baseline", "good", *gates("worse(top1) <= 0.005 @95%"))
+def test_what_decided_a_relative_gate_and_what_it_could_have_found_are_told(called, beside):
+    done = called("gate", "bad", "--baseline", "good", *gates("worse(top1) <= 0.005 @95%"))
     text = " ".join(done.stdout.split())
 
     written = [json.loads((beside / each / "report.json").read_text()) for each in ("good", "bad")]
@@ -136,28 +136,28 @@ def test_what_decided_a_relative_gate_and_what_it_could_have_found_are_told(repa
         ("worse(top1) <= 5", "0.05"),
     ],
 )
-def test_a_difference_that_cannot_be_judged_is_refused_with_what_can(repaudit, beside, gate, told):
-    done = repaudit("gate", "bad", "--baseline", "good", *gates(gate))
+def test_a_difference_that_cannot_be_judged_is_refused_with_what_can(called, beside, gate, told):
+    done = called("gate", "bad", "--baseline", "good", *gates(gate))
 
     assert done.returncode == 2, done.stdout
     assert told in done.stderr
     assert "try:" in done.stderr
 
 
-def test_reports_of_other_images_are_refused_with_every_difference(repaudit, beside):
-    assert repaudit("scan", "embedded:digits-cnn", *SCAN, "--limit", "100", "-o", "few").returncode == 0
+def test_reports_of_other_images_are_refused_with_every_difference(called, beside):
+    assert called("scan", "embedded:digits-cnn", *SCAN, "--limit", "100", "-o", "few").returncode == 0
 
-    done = repaudit("gate", "few", "--baseline", "good", *gates("worse(top1) <= 0.01"))
+    done = called("gate", "few", "--baseline", "good", *gates("worse(top1) <= 0.01"))
 
     assert done.returncode == 2
     assert "number: 900 in the baseline, 100 here" in done.stderr
     assert "fingerprint" in done.stderr
 
 
-def test_a_scan_beside_a_baseline_fails_for_the_right_reason_and_keeps_the_comparison(repaudit, beside, reports):
+def test_a_scan_beside_a_baseline_fails_for_the_right_reason_and_keeps_the_comparison(called, beside, reports):
     shutil.copy(reports / "worse.py", beside)
 
-    done = repaudit("scan", "py:worse.py:make", *SCAN, "-b", "good", *gates("worse(top1) <= 0.005 @95%"), "-o", "now")
+    done = called("scan", "py:worse.py:make", *SCAN, "-b", "good", *gates("worse(top1) <= 0.005 @95%"), "-o", "now")
 
     assert done.returncode == 1, done.stderr
     written = json.loads((beside / "now" / "report.json").read_text())
@@ -166,20 +166,20 @@ def test_a_scan_beside_a_baseline_fails_for_the_right_reason_and_keeps_the_compa
     assert written["baseline"]["model"] == "embedded:digits-cnn"
 
 
-def test_a_scan_that_cannot_be_compared_is_refused_before_anything_is_measured(repaudit, beside):
+def test_a_scan_that_cannot_be_compared_is_refused_before_anything_is_measured(called, beside):
     asked = (*SCAN, "--limit", "100", "-b", "good", *gates("worse(top1) <= 0.005 @95%"), "-o", "now")
 
-    done = repaudit("scan", "embedded:digits-cnn", *asked)
+    done = called("scan", "embedded:digits-cnn", *asked)
 
     assert done.returncode == 2
     assert "number: 900 in the baseline, 100 here" in done.stderr
     assert not (beside / "now" / "report.json").exists()
 
 
-def test_rows_that_belong_to_another_report_are_refused(repaudit, beside):
+def test_rows_that_belong_to_another_report_are_refused(called, beside):
     shutil.copy(beside / "bad" / "per_image.npz", beside / "good" / "per_image.npz")
 
-    done = repaudit("gate", "bad", "--baseline", "good", *gates("worse(top1) <= 0.01"))
+    done = called("gate", "bad", "--baseline", "good", *gates("worse(top1) <= 0.01"))
 
     assert done.returncode == 2
     assert "sha256" in done.stderr
@@ -198,21 +198,21 @@ print(status, *sorted({{"torch", "torchvision", "timm", "sklearn", "scipy.stats"
     assert done.stdout.splitlines()[-1] == "0"
 
 
-def test_a_comparison_needs_the_rows_of_the_accuracy_audit(repaudit, beside):
+def test_a_comparison_needs_the_rows_of_the_accuracy_audit(called, beside):
     asked = ("--data", "digits", "--audits", "calibration", *gates("worse(ece) <= 0.01"), "-o", "now")
 
-    done = repaudit("scan", "embedded:digits-cnn", *asked, "-b", "good")
+    done = called("scan", "embedded:digits-cnn", *asked, "-b", "good")
 
     assert done.returncode == 2, done.stderr
     assert "--audits accuracy,calibration" in done.stderr
     assert not (beside / "now" / "report.json").exists()
 
 
-def test_a_baseline_without_the_rows_that_a_comparison_needs_is_refused(repaudit, beside):
-    scanned = repaudit("scan", "embedded:digits-cnn", "--data", "digits", "-a", "calibration", "-q", "-o", "bare")
+def test_a_baseline_without_the_rows_that_a_comparison_needs_is_refused(called, beside):
+    scanned = called("scan", "embedded:digits-cnn", "--data", "digits", "-a", "calibration", "-q", "-o", "bare")
     assert scanned.returncode == 0, scanned.stderr
 
-    done = repaudit("gate", "good", "--baseline", "bare", *gates("worse(ece) <= 0.01"))
+    done = called("gate", "good", "--baseline", "bare", *gates("worse(ece) <= 0.01"))
 
     assert done.returncode == 2, done.stderr
     assert "per-image rows: no `prediction` in the baseline" in done.stderr
@@ -236,10 +236,10 @@ waivers:
     (folder / "repaudit.yaml").write_text(text)
 
 
-def test_a_waived_gate_lets_pass_and_says_until_when_and_why(repaudit, beside):
+def test_a_waived_gate_lets_pass_and_says_until_when_and_why(called, beside):
     waived(beside, "9999-12-31")
 
-    done = repaudit("gate", "good")
+    done = called("gate", "good")
     text = " ".join(done.stdout.split())
 
     assert done.returncode == 0, done.stderr
@@ -249,10 +249,10 @@ def test_a_waived_gate_lets_pass_and_says_until_when_and_why(repaudit, beside):
 
 
 @pytest.mark.parametrize("until", ["2000-01-01", "'2000-01-01'"])
-def test_an_expired_waiver_no_longer_excuses_a_failure(repaudit, beside, until):
+def test_an_expired_waiver_no_longer_excuses_a_failure(called, beside, until):
     waived(beside, until)
 
-    done = repaudit("gate", "good")
+    done = called("gate", "good")
     text = " ".join(done.stdout.split())
 
     assert done.returncode == 1, done.stderr
@@ -264,12 +264,12 @@ def test_an_expired_waiver_no_longer_excuses_a_failure(repaudit, beside, until):
     ("without", "line", "told"),
     [("until", 4, "a waiver needs `until`"), ("reason", 4, "a waiver needs `reason`")],
 )
-def test_a_waiver_without_its_end_or_its_reason_is_refused_with_its_line(repaudit, beside, without, line, told):
+def test_a_waiver_without_its_end_or_its_reason_is_refused_with_its_line(called, beside, without, line, told):
     waived(beside, "9999-12-31")
     lines = (beside / "repaudit.yaml").read_text().splitlines()
     (beside / "repaudit.yaml").write_text("\n".join(text for text in lines if f"{without}:" not in text))
 
-    done = repaudit("gate", "good")
+    done = called("gate", "good")
 
     assert done.returncode == 2
     assert f"repaudit.yaml:{line}: {told}" in done.stderr
@@ -277,18 +277,18 @@ def test_a_waiver_without_its_end_or_its_reason_is_refused_with_its_line(repaudi
     assert not done.stdout
 
 
-def test_a_crash_is_not_excused_by_a_waiver(repaudit, beside):
+def test_a_crash_is_not_excused_by_a_waiver(called, beside):
     waived(beside, "9999-12-31")
     content = json.loads((beside / "good" / "report.json").read_text())
     content["run"] |= {"status": "partial", "exit_code": 3, "message": "geometry: it broke"}
     (beside / "good" / "report.json").write_text(json.dumps(content))
 
-    assert repaudit("gate", "good").returncode == 3
+    assert called("gate", "good").returncode == 3
 
 
-def test_a_scan_is_excused_as_its_report_is_afterwards_by_the_waivers_that_it_keeps(repaudit, beside):
+def test_a_scan_is_excused_as_its_report_is_afterwards_by_the_waivers_that_it_keeps(called, beside):
     waived(beside, "9999-12-31")
-    scanned = repaudit("scan", "embedded:digits-cnn", *SCAN, "-o", "now.json")
+    scanned = called("scan", "embedded:digits-cnn", *SCAN, "-o", "now.json")
     (beside / "repaudit.yaml").unlink()
 
     assert scanned.returncode == 0, scanned.stderr
@@ -297,22 +297,22 @@ def test_a_scan_is_excused_as_its_report_is_afterwards_by_the_waivers_that_it_ke
     assert written["gates"][0]["outcome"] == "waived"
     assert written["gates"][0]["waiver"]["reason"] == "<script>alert(1)</script>\x1b[31m\nsecond line"
     assert written["profile"]["resolved"]["waivers"][0]["until"] == "9999-12-31"
-    assert repaudit("gate", "now.json").returncode == 0
-    assert repaudit("gate", "now.json", "--set", "waivers=[]").returncode == 1
+    assert called("gate", "now.json").returncode == 0
+    assert called("gate", "now.json", "--set", "waivers=[]").returncode == 1
 
 
-def test_what_the_report_was_never_compared_in_is_refused_and_not_failed(repaudit, beside):
-    kept = repaudit("gate", "bad", "-b", "good", *gates("worse(top1) <= 0.5"), "-q", "-o", "kept.json")
-    asked = repaudit("gate", "kept.json", *gates("worse(nll) <= 0.5 @95%"))
+def test_what_the_report_was_never_compared_in_is_refused_and_not_failed(called, beside):
+    kept = called("gate", "bad", "-b", "good", *gates("worse(top1) <= 0.5"), "-q", "-o", "kept.json")
+    asked = called("gate", "kept.json", *gates("worse(nll) <= 0.5 @95%"))
 
     assert kept.returncode == 0
     assert asked.returncode == 2
     assert "--baseline REPORT" in asked.stderr
-    assert repaudit("gate", "kept.json", "-q").returncode == 0  # by its own gates: those were compared
+    assert called("gate", "kept.json", "-q").returncode == 0  # by its own gates: those were compared
 
 
-def test_the_table_shows_a_difference_as_a_row_of_its_own(repaudit, beside):
-    table = repaudit("gate", "bad", "-b", "good", *gates("worse(top1) <= 0.005 @95%")).stdout.splitlines()
+def test_the_table_shows_a_difference_as_a_row_of_its_own(called, beside):
+    table = called("gate", "bad", "-b", "good", *gates("worse(top1) <= 0.005 @95%")).stdout.splitlines()
     plain = next(line for line in table if line.split()[:2] == ["accuracy", "top1"])
     (relative,) = [line for line in table if "worse(top1)" in line and "FAIL" in line][:1]
 
