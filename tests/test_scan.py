@@ -23,7 +23,8 @@ def own_cache(tmp_path, monkeypatch):
 
 def order(tmp_path, **changes):
     audits = changes.pop("audits", None)
-    settings = ["robustness.limit=24", "masking.limit=12", "calibration.resamples=200"] if audits is None else []
+    small = ["robustness.limit=24", "robustness.attacks=[fgsm, pgd_w, pgd_s]", "masking.limit=12"]
+    settings = [*small, "calibration.resamples=200"] if audits is None else []
     profile = load("standard", audits=audits, settings=settings, limit=None, directory=tmp_path)
     return Order(model=MODEL, data=DATA, profile=profile, **changes)
 
