@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from repaudit.train.runs import Run
 
 FILE = "run.json"
+_TABLES = {"table.json": b'{\n  "recipe": ', "table.csv": b"method,alpha,"}
+"""By which a table of ours is known."""
 MODEL, REPORT = "model.safetensors", "report.json"
 _SHOWN = 6
 
@@ -69,6 +71,22 @@ def results(folder: Path, runs: Sequence[Run]) -> tuple[Result, ...]:
             held_out = journal.final(place)[1]
             found.append(Result(run, read(place / REPORT), None if held_out is None else held_out.accuracy))
     return tuple(found)
+
+
+def refuse_foreign_tables(folder: Path) -> None:
+    """Makes sure that the tables of a matrix would replace tables of a matrix and nothing else.
+
+    Raises:
+        InvalidOutput: a file of that name is not ours.
+    """
+    for name, beginning in _TABLES.items():
+        path = folder / name
+        try:
+            ours = not path.exists() or path.read_bytes().startswith(beginning)
+        except OSError as error:
+            raise InvalidOutput(f"{path} cannot be read: {error}", remedy="-o DIR elsewhere") from None
+        if not ours:
+            raise InvalidOutput(f"{path} is no table of ours and would be overwritten", remedy="-o DIR elsewhere")
 
 
 def is_trained(folder: Path) -> bool:

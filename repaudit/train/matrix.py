@@ -7,6 +7,7 @@ import signal
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ import torch
 from repaudit.errors import Interrupted, InvalidOutput
 from repaudit.train.distributed import Ranks, is_first, joined
 from repaudit.train.examples import open_material
-from repaudit.train.folder import claim
+from repaudit.train.folder import claim, refuse_foreign_tables
 from repaudit.train.method import Smoothing
 from repaudit.train.network import build
 from repaudit.train.pool import together
@@ -23,7 +24,7 @@ from repaudit.train.teacher import load_teacher
 from repaudit.train.worker import Post, is_finished, work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import FrameType
 
@@ -70,6 +71,7 @@ def carry_out(plan: Plan, progress: Progress, tell: Callable[[Event], None]) -> 
     _refuse_unfit(plan, material)
     scan_data = material.test_reference
     if is_first():
+        refuse_foreign_tables(plan.folder)
         scan_data = _scan_data(material, plan.folder)
         for run in plan.runs:
             claim(plan.folder / run.name, run, material.fingerprints)
@@ -164,7 +166,10 @@ def _scan_data(material: Material, folder: Path) -> str:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         images = material.test.stored.permute(0, 2, 3, 1).numpy()
-        np.savez(path, images=images, labels=material.test.labels.numpy(), ids=material.test_rows.astype(str))
+        wanted = {"images": images, "labels": material.test.labels.numpy(), "ids": material.test_rows.astype(str)}
+        if path.exists() and not _holds(path, wanted):
+            raise InvalidOutput(f"{path} holds other images and would be overwritten", remedy="-o DIR elsewhere")
+        np.savez(path, images=wanted["images"], labels=wanted["labels"], ids=wanted["ids"])
     except OSError as error:
         raise InvalidOutput(f"{path} cannot be written: {error}", remedy="-o DIR elsewhere") from None
     return f"npz:{path}"
@@ -178,6 +183,15 @@ def dtype_of(recipe: Recipe, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     able = torch.cpu.get_capabilities() if device.type == "cpu" else {}
     return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
+
+
+def _holds(path: Path, wanted: Mapping[str, np.ndarray]) -> bool:
+    """Whether a file is what would be written there."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            return set(kept.files) == set(wanted) and all(np.array_equal(kept[name], wanted[name]) for name in wanted)
+    except (ValueError, EOFError, BadZipFile):
+        return False
 
 
 def devices_of(device: torch.device, jobs: str, runs: Sequence[Run], progress: Progress) -> tuple[torch.device, ...]:

@@ -3,10 +3,11 @@
 import pytest
 
 from repaudit.errors import InvalidOutput, InvalidRecipe
-from repaudit.train.folder import claim
+from repaudit.train.folder import claim, refuse_foreign_tables
 from repaudit.train.method import parse_method, parse_methods
 from repaudit.train.recipe import Recipe
 from repaudit.train.runs import Run, runs_of, shard
+from repaudit.train.table import table_of
 
 
 def run(method="vs", seed=0, alpha=None, **changed):
@@ -82,3 +83,20 @@ def test_a_folder_with_files_of_others_is_left_alone(tmp_path):
     with pytest.raises(InvalidOutput, match=r"thesis\.tex"):
         claim(tmp_path, run(), {})
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("name", ["table.json", "table.csv"])
+def test_a_table_of_somebody_else_is_not_overwritten(tmp_path, name):
+    (tmp_path / name).write_text("years of work")
+
+    with pytest.raises(InvalidOutput, match=name):
+        refuse_foreign_tables(tmp_path)
+    assert (tmp_path / name).read_text() == "years of work"
+
+
+def test_a_table_of_an_earlier_call_may_be_replaced(tmp_path):
+    table = table_of("r", ())
+    (tmp_path / "table.json").write_text(table.to_json())
+    (tmp_path / "table.csv").write_text(table.to_csv())
+
+    refuse_foreign_tables(tmp_path)

@@ -44,7 +44,6 @@ def test_a_method_is_told_from_one_hot_by_scipys_paired_test(result):
     assert cell.mean == pytest.approx(0.91375)
     assert cell.difference == pytest.approx(0.0125)
     assert (cell.t, cell.p) == pytest.approx((wanted.statistic, wanted.pvalue))
-    # deviations .00125, −.01175, .01125, −.01075 → squares sum to 3.8075e-4 … by hand over n − 1 = 3
     assert cell.sd == pytest.approx((sum((x / 1000 - 0.91375) ** 2 for x in OTHER.values()) / 3) ** 0.5)
 
 
